@@ -1,0 +1,107 @@
+#include "base/status.h"
+#include "base/check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *status_name(enum status s)
+{
+    switch (s) {
+    case OK:
+        return "ok";
+    case E_INVALID:
+        return "invalid";
+    case E_LIMIT:
+        return "limit";
+    case E_NO_MEMORY:
+        return "no_memory";
+    case E_NOT_FOUND:
+        return "not_found";
+    case E_IO:
+        return "io";
+    case E_UNSUPPORTED:
+        return "unsupported";
+    case E_TIMEOUT:
+        return "timeout";
+    case E_CLOSED:
+        return "closed";
+    case E_AGAIN:
+        return "again";
+    case E_CANCELLED:
+        return "cancelled";
+    case E_DENIED:
+        return "denied";
+    case E_BUSY:
+        return "busy";
+    }
+    return "unknown";
+}
+
+/* Step back from a cut inside a UTF-8 sequence: drop the continuation bytes and their lead byte. */
+static void cut_at_character(char *text, size_t len)
+{
+    size_t end = len;
+
+    while (end > 0 && ((unsigned char)text[end - 1] & 0xC0) == 0x80) {
+        end--;
+    }
+    if (end > 0 && (unsigned char)text[end - 1] >= 0xC0) {
+        end--;
+    }
+    text[end] = '\0';
+}
+
+static void format_into(char *text, const char *fmt, va_list args)
+{
+    int n = vsnprintf(text, ERROR_TEXT_MAX, fmt, args);
+
+    if (n >= ERROR_TEXT_MAX) {
+        cut_at_character(text, ERROR_TEXT_MAX - 1);
+    }
+}
+
+enum status error_set(struct error *err, enum status s, const char *fmt, ...)
+{
+    va_list args;
+
+    if (err == NULL) {
+        return s;
+    }
+    err->status = s;
+    va_start(args, fmt);
+    format_into(err->text, fmt, args);
+    va_end(args);
+    return s;
+}
+
+enum status error_prefix(struct error *err, enum status s, const char *fmt, ...)
+{
+    char prefix[ERROR_TEXT_MAX];
+    char whole[2 * ERROR_TEXT_MAX + 2];
+    va_list args;
+    size_t len;
+
+    if (err == NULL) {
+        return s;
+    }
+    va_start(args, fmt);
+    format_into(prefix, fmt, args);
+    va_end(args);
+    snprintf(whole, sizeof(whole), "%s: %s", prefix, err->text);
+    len = strlen(whole);
+    if (len >= ERROR_TEXT_MAX) {
+        cut_at_character(whole, ERROR_TEXT_MAX - 1);
+        len = strlen(whole);
+    }
+    memcpy(err->text, whole, len + 1);
+    return s;
+}
+
+_Noreturn void check_failed(const char *file, int line, const char *cond)
+{
+    fprintf(stderr, "kontor: internal fault at %s:%d: %s does not hold. Please report this.\n", file,
+            line, cond);
+    abort();
+}
