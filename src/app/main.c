@@ -66,39 +66,49 @@ static int unknown_command(const char *word)
     return EXIT_CODE_USAGE;
 }
 
+static const struct command *find_command(const char *word)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        if (strcmp(word, commands[i].name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* "kontor help serve" is "kontor serve --help". */
+static int help_for(char *word)
+{
+    const struct command *c = find_command(word);
+    char help[] = "--help";
+    char *argv[] = {word, help, NULL};
+
+    return c == NULL ? unknown_command(word) : c->run(2, argv);
+}
+
+static bool is_any(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
 int main(int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : "";
+    const struct command *c;
 
-    if (word[0] == '\0') {
+    if (argc < 2) {
         print_usage(stderr);
         return EXIT_CODE_USAGE;
     }
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
-        if (argc == 2) {
-            print_usage(stdout);
-            return EXIT_CODE_OK;
+    if (is_any(argv[1], "--help", "-h", "help")) {
+        if (argc > 2) {
+            return help_for(argv[2]);
         }
-        word = argv[2];
-        argv[2] = argv[1];
-        argc = 3; // "kontor help serve" is "kontor serve --help"
-        for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-            if (strcmp(word, commands[i].name) == 0) {
-                char help[] = "--help";
-                char *help_argv[] = {argv[2], help, NULL};
-
-                return commands[i].run(2, help_argv);
-            }
-        }
-        return unknown_command(word);
+        print_usage(stdout);
+        return EXIT_CODE_OK;
     }
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-v") == 0) {
+    if (is_any(argv[1], "--version", "-v", "version")) {
         return version_print();
     }
-    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        if (strcmp(word, commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
-        }
-    }
-    return unknown_command(word);
+    c = find_command(argv[1]);
+    return c == NULL ? unknown_command(argv[1]) : c->run(argc - 1, argv + 1);
 }
