@@ -134,6 +134,11 @@ bool http_exchange_answered(const struct http_exchange *x)
     return x->status != 0;
 }
 
+bool http_exchange_complete(const struct http_exchange *x)
+{
+    return x->conn == NULL || (x->status != 0 && !x->open);
+}
+
 int http_exchange_status(const struct http_exchange *x)
 {
     return x->status;

@@ -130,6 +130,8 @@ void http_exchange_end(struct http_exchange *x);
 void http_exchange_break(struct http_exchange *x);
 /** True once reply or begin was called. */
 bool http_exchange_answered(const struct http_exchange *x);
+/** True once the whole answer was given, or the client is gone. */
+bool http_exchange_complete(const struct http_exchange *x);
 /** Status sent (0: none yet) and bytes of body written, for the access log. */
 int http_exchange_status(const struct http_exchange *x);
 uint64_t http_exchange_sent_bytes(const struct http_exchange *x);
