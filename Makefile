@@ -71,7 +71,7 @@ fuzz: build/fuzz/build.ninja FORCE
 campaign: build
 	@$(PYTHON) tests/run.py --campaign
 
-bench: build
+bench: build/kontor
 	@$(PYTHON) bench/run.py
 
 install: build/kontor

@@ -1,7 +1,114 @@
-#include <stdio.h>
+#include "app/cmd_chat.h"
+#include "app/cmd_health.h"
+#include "app/cmd_serve.h"
+#include "app/command.h"
+#include "app/eval.h"
+#include "app/inspect.h"
+#include "app/version.h"
+#include "base/check.h"
+#include "options/serve_options.h"
 
-int main(void)
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    {"serve", "load a GLM checkpoint and answer the OpenAI API", cmd_serve_run, &serve_options},
+    {"chat", "talk to a server or a checkpoint in the terminal", cmd_chat_run, &cmd_chat_options},
+    {"inspect", "show a checkpoint's shape, tensors, memory plan and every fault", inspect_run,
+     &inspect_options},
+    {"eval", "write the logits of a token sequence, or continue it greedily", eval_run, &eval_options},
+    {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
+     &cmd_health_options},
+};
+
+const struct command *command_table(uint32_t *ret_n)
 {
-    puts("kontor: no sub-command is built in yet");
-    return 0;
+    *ret_n = ARRAY_COUNT(commands);
+    return commands;
+}
+
+int command_failed(const char *command, const char *text)
+{
+    fprintf(stderr, "kontor %s: %s\n", command, text);
+    return EXIT_CODE_FAILED;
+}
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "usage: kontor COMMAND [options]\n\n"
+                "Runs GLM language models on your own machines and keeps the books.\n\ncommands:\n");
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    }
+    fprintf(to, "\n  kontor COMMAND --help   all options of one command\n"
+                "  kontor --version        build, kernel level, optional parts\n\n"
+                "exit codes: 0 done, 1 failed (the message says why), 2 wrong usage\n");
+}
+
+static int unknown_command(const char *word)
+{
+    size_t best = SIZE_MAX;
+    const char *near = NULL;
+
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        size_t d = str_distance(str_from_c(word), str_from_c(commands[i].name));
+
+        if (d < best) {
+            best = d;
+            near = commands[i].name;
+        }
+    }
+    fprintf(stderr, "kontor: there is no command \"%s\"", word);
+    if (best <= 2) {
+        fprintf(stderr, "; did you mean \"%s\"?", near);
+    }
+    fprintf(stderr, "\nSee kontor --help.\n");
+    return EXIT_CODE_USAGE;
+}
+
+static const struct command *find_command(const char *word)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        if (strcmp(word, commands[i].name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* "kontor help serve" is "kontor serve --help". */
+static int help_for(char *word)
+{
+    const struct command *c = find_command(word);
+    char help[] = "--help";
+    char *argv[] = {word, help, NULL};
+
+    return c == NULL ? unknown_command(word) : c->run(2, argv);
+}
+
+static bool is_any(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *c;
+
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_CODE_USAGE;
+    }
+    if (is_any(argv[1], "--help", "-h", "help")) {
+        if (argc > 2) {
+            return help_for(argv[2]);
+        }
+        print_usage(stdout);
+        return EXIT_CODE_OK;
+    }
+    if (is_any(argv[1], "--version", "-v", "version")) {
+        return version_print();
+    }
+    c = find_command(argv[1]);
+    return c == NULL ? unknown_command(argv[1]) : c->run(argc - 1, argv + 1);
 }

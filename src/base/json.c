@@ -185,13 +185,17 @@ static enum status prepare_slots(struct parser *p, size_t n_slots)
 /* Refuse repeated keys, or fold them: the first place with the last value, as Python does. */
 static enum status check_duplicates(struct parser *p, size_t base)
 {
-    struct json_member *members = p->pending + base;
     size_t n = p->n_pending - base;
     size_t n_kept = 0;
     size_t n_slots = 16;
     size_t twin;
+    struct json_member *members;
     enum status rc = OK;
 
+    if (n < 2) {
+        return OK;
+    }
+    members = p->pending + base;
     while (n_slots < n * 2) {
         n_slots *= 2;
     }

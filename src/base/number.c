@@ -162,13 +162,33 @@ static bool reads_back(const struct decimal *d, double v)
     return read_in_c_locale(text) == v;
 }
 
+/* Add one to the last digit; false when it would carry past the first. */
+static bool round_up(struct decimal *d)
+{
+    size_t i = d->n_digits;
+
+    while (i > 0 && d->digits[i - 1] == '9') {
+        d->digits[--i] = '0';
+    }
+    if (i == 0) {
+        return false;
+    }
+    d->digits[i - 1]++;
+    return true;
+}
+
 /* The shortest digits of v > 0.  15 digits always survive the way back for normal numbers, so
- * shorter ones are found by dropping zeros; below the normal range every length is tried. */
+ * shorter ones are found by dropping zeros; below the normal range every length is tried.
+ * A power of two has its neighbours at different distances: the nearest decimal may lie below and
+ * belong to the lower neighbour while the next one above still reads back. */
 static void shortest_digits(double v, struct decimal *d)
 {
+    int exp2;
+    bool power_of_two = frexp(v, &exp2) == 0.5;
+
     for (int precision = v < 2.3e-308 ? 0 : 14; precision <= 16; precision++) {
         split_digits(v, precision, d);
-        if (reads_back(d, v)) {
+        if (reads_back(d, v) || (power_of_two && round_up(d) && reads_back(d, v))) {
             break;
         }
     }

@@ -53,7 +53,7 @@ static void cut_at_character(char *text, size_t len)
     text[end] = '\0';
 }
 
-static void format_into(char *text, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void format_into(char *text, const char *fmt, va_list args)
 {
     int n = vsnprintf(text, ERROR_TEXT_MAX, fmt, args);
 

@@ -19,6 +19,9 @@ struct tokenizer;
 MUST_USE enum status tokenizer_load(const char *dir, struct tokenizer **ret_tok, struct error *err);
 /** Same from memory; for tests and fuzzing. */
 MUST_USE enum status tokenizer_parse(struct str json, struct tokenizer **ret_tok, struct error *err);
+/** The rank file (lines "base64 rank") with the text of tokenizer_config.json, from memory. */
+MUST_USE enum status tokenizer_parse_ranks(struct str ranks, struct str config,
+                                           struct tokenizer **ret_tok, struct error *err);
 void tokenizer_destroy(struct tokenizer *t);
 
 struct tokenizer_encode_options {
@@ -41,6 +44,9 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 int32_t tokenizer_id(const struct tokenizer *t, struct str text);
 /** One more than the highest id that has a token; rows at or above are padding. */
 uint32_t tokenizer_count(const struct tokenizer *t);
+/** Bytes of the longest token: n bytes of text give at least n / this many ids, so that a text that is
+ *  far too long can be refused before it is encoded. */
+uint32_t tokenizer_token_bytes_max(const struct tokenizer *t);
 /** All bytes of `ids` joined; invalid UTF-8 becomes U+FFFD.  Errors: INVALID id, LIMIT. */
 MUST_USE enum status tokenizer_decode(const struct tokenizer *t, const int32_t *ids, uint32_t n_ids,
                                       bool skip_special, struct buf *out);

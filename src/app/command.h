@@ -1,0 +1,32 @@
+/* command.h - one table of sub-commands; help, man page and completion are made from it. */
+#ifndef APP_COMMAND_H
+#define APP_COMMAND_H
+
+#include "base/buf.h"
+#include "options/option.h"
+
+#include <stdint.h>
+
+#define EXIT_CODE_OK 0
+#define EXIT_CODE_FAILED 1 // the work could not be done; the message says why
+#define EXIT_CODE_USAGE 2  // the command line is wrong
+
+struct command {
+    const char *name;
+    const char *summary; // one line for `kontor --help`
+    /* argv[0] is the sub-command's name.  Returns the exit code.  Parses with `options` itself. */
+    int (*run)(int argc, char **argv);
+    const struct option_set *options;
+};
+
+/** The table, in the order of `kontor --help`. */
+const struct command *command_table(uint32_t *ret_n);
+
+/** Print "kontor COMMAND: text" to stderr and return EXIT_CODE_FAILED. */
+int command_failed(const char *command, const char *text);
+
+/** Folder of the built-in model, appended to `out`: $KONTOR_SHARE, beside the binary's prefix
+ *  (../share/kontor/builtin-model), or the source tree's share/builtin-model.  Errors: NOT_FOUND. */
+MUST_USE enum status command_builtin_dir(struct buf *out, struct error *err);
+
+#endif
