@@ -10,9 +10,8 @@
 #include "gateway/gateway_internal.h"
 
 static const struct stage inference_stages[] = {
-    {"auth", stage_auth, false}, // who is this?                    401
-    {"read", stage_read,
-     false}, // JSON, fields, model name        400, 404, 413
+    {"auth", stage_auth, false},         // who is this?                    401
+    {"read", stage_read, false},         // JSON, fields, model name        400, 404, 413
     {"upstream", stage_upstream, false}, // the engine; waits for its end   503
     {"meter", stage_meter, true},        // counters
     {"reply", stage_reply, true},        // what is left to say; access log
@@ -25,35 +24,36 @@ static const struct stage answer_stages[] = {
     {"reply", stage_reply, true},
 };
 
-const struct pipeline pipeline_inference = {inference_stages,
-                                            ARRAY_COUNT(inference_stages)};
-const struct pipeline pipeline_answer = {answer_stages,
-                                         ARRAY_COUNT(answer_stages)};
+const struct pipeline pipeline_inference = {inference_stages, ARRAY_COUNT(inference_stages)};
+const struct pipeline pipeline_answer = {answer_stages, ARRAY_COUNT(answer_stages)};
 
-void pipeline_run(struct call *call) {
-  const struct pipeline *p = call->route->pipeline;
+void pipeline_run(struct call *call)
+{
+    const struct pipeline *p = call->route->pipeline;
 
-  while (call->stage_idx < p->n_stages) {
-    const struct stage *stage = &p->stages[call->stage_idx];
-    const enum stage_verdict verdict =
-        call->over && !stage->always ? STAGE_NEXT : stage->run(call);
+    while (call->stage_idx < p->n_stages) {
+        const struct stage *stage = &p->stages[call->stage_idx];
+        const enum stage_verdict verdict =
+            call->over && !stage->always ? STAGE_NEXT : stage->run(call);
 
-    if (verdict == STAGE_WAIT) {
-      return;
+        if (verdict == STAGE_WAIT) {
+            return;
+        }
+        call->over |= verdict == STAGE_STOP;
+        call->stage_idx++;
     }
+    call_destroy(call);
+}
+
+void pipeline_resume(struct call *call, enum stage_verdict verdict)
+{
+    CHECK(verdict != STAGE_WAIT);
     call->over |= verdict == STAGE_STOP;
     call->stage_idx++;
-  }
-  call_destroy(call);
+    pipeline_run(call);
 }
 
-void pipeline_resume(struct call *call, enum stage_verdict verdict) {
-  CHECK(verdict != STAGE_WAIT);
-  call->over |= verdict == STAGE_STOP;
-  call->stage_idx++;
-  pipeline_run(call);
-}
-
-enum stage_verdict stage_answer(struct call *call) {
-  return call->route->answer(call);
+enum stage_verdict stage_answer(struct call *call)
+{
+    return call->route->answer(call);
 }

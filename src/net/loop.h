@@ -18,11 +18,7 @@
 struct loop;
 struct event; // libevent's
 
-enum {
-  LOOP_READ = 1,
-  LOOP_WRITE = 2,
-  LOOP_CLOSED = 4
-}; // LOOP_CLOSED: the peer ended its side
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_CLOSED = 4 }; // LOOP_CLOSED: the peer ended its side
 
 MUST_USE enum status loop_create(struct loop **ret_loop, struct error *err);
 /** Every watch and timer must have been stopped before. */
@@ -37,10 +33,10 @@ uint64_t loop_now_ns(const struct loop *loop);
 /* A descriptor that is watched.  Storage belongs to the caller;
  * zero-initialise. */
 struct loop_watch {
-  struct event *event; // owned by the watch, NULL when stopped
-  struct loop *loop;
-  void (*on_ready)(void *user, unsigned what); // LOOP_* bits
-  void *user;
+    struct event *event; // owned by the watch, NULL when stopped
+    struct loop *loop;
+    void (*on_ready)(void *user, unsigned what); // LOOP_* bits
+    void *user;
 };
 
 /**
@@ -48,38 +44,35 @@ struct loop_watch {
  * comes when a state begins, so the owner must read or write until EAGAIN.
  * `on_ready` and `user` must be set.  Errors: NO_MEMORY, IO.
  */
-MUST_USE enum status loop_watch_start(struct loop *loop, struct loop_watch *w,
-                                      int fd);
+MUST_USE enum status loop_watch_start(struct loop *loop, struct loop_watch *w, int fd);
 /** As loop_watch_start, level-triggered and for reading only (listeners,
  * eventfds). */
-MUST_USE enum status loop_watch_level(struct loop *loop, struct loop_watch *w,
-                                      int fd);
+MUST_USE enum status loop_watch_level(struct loop *loop, struct loop_watch *w, int fd);
 void loop_watch_stop(struct loop_watch *w);
 
 /* A deadline.  Moving it later costs nothing: the armed event looks again when
  * it fires. */
 struct loop_timer {
-  struct event *event; // owned, NULL before the first set
-  struct loop *loop;
-  uint64_t deadline_ns; // 0: none
-  uint64_t armed_ns;    // when the event fires; 0: not armed
-  void (*on_due)(void *user);
-  void *user;
+    struct event *event; // owned, NULL before the first set
+    struct loop *loop;
+    uint64_t deadline_ns; // 0: none
+    uint64_t armed_ns;    // when the event fires; 0: not armed
+    void (*on_due)(void *user);
+    void *user;
 };
 
 /** Fire once at `deadline_ns` (0: never).  `on_due` and `user` must be set.
  * CHECKs on no memory. */
-void loop_timer_set(struct loop *loop, struct loop_timer *t,
-                    uint64_t deadline_ns);
+void loop_timer_set(struct loop *loop, struct loop_timer *t, uint64_t deadline_ns);
 void loop_timer_stop(struct loop_timer *t);
 
 /* A call at the end of the current batch (or of the next one when no batch
  * runs). */
 struct loop_deferred {
-  struct loop_deferred *next;
-  bool queued;
-  void (*run)(void *user);
-  void *user;
+    struct loop_deferred *next;
+    bool queued;
+    void (*run)(void *user);
+    void *user;
 };
 
 /** Idempotent while queued.  A deferred call may defer again: that runs after
@@ -90,7 +83,6 @@ void loop_settle(struct loop *loop);
 
 /** Call `on_signal` in the loop for each of these signals; one loop per process
  * may do so. */
-MUST_USE enum status loop_signal(struct loop *loop, struct loop_watch *w,
-                                 int signal_number);
+MUST_USE enum status loop_signal(struct loop *loop, struct loop_watch *w, int signal_number);
 
 #endif

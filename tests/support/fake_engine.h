@@ -20,9 +20,9 @@
 #include <stdint.h>
 
 struct fake_engine_options {
-  uint32_t step_us;  // between steps; 0: 2000
-  uint32_t load_ms;  // engine_create takes that long
-  const char *fault; // not NULL: engine_create fails with this text
+    uint32_t step_us;  // between steps; 0: 2000
+    uint32_t load_ms;  // engine_create takes that long
+    const char *fault; // not NULL: engine_create fails with this text
 };
 
 /** Before engine_create.  Copied. */
