@@ -1,4 +1,4 @@
-"""Programs that print TAP: run them, count, print one line each.  Used by tests/run.py and others."""
+"""Programs that print TAP: run them, count, print one line each.  For tests/run.py and others."""
 import concurrent.futures
 import re
 import subprocess
@@ -96,7 +96,8 @@ def report(result, ci):
         for note in result.notes:
             print(f"     {note}")
         print("     command: " + " ".join(result.job.command))
-        print("\n".join("     | " + line for line in result.output.splitlines()[-SHOWN_LINES_MAX:]), flush=True)
+        lines = result.output.splitlines()[-SHOWN_LINES_MAX:]
+        print("\n".join("     | " + line for line in lines), flush=True)
     return result.passed, failed, skipped
 
 

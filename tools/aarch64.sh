@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compile for aarch64 what needs no foreign libraries, with the warnings of the build as errors: proof
-# that nothing there leans on x86.  Needs gcc-aarch64-linux-gnu.
+# Compile for aarch64 what needs no foreign libraries, with the warnings of the build as errors:
+# proof that nothing there leans on x86.  Needs gcc-aarch64-linux-gnu.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,8 +13,8 @@ warnings=$(sed -n "s/^  '\(-W[a-z=0-9-]*\|-fno-common\)',.*/\1/p" meson.build | 
 out=build/aarch64
 mkdir -p $out
 n=0
-for file in src/base/*.c src/chat/*.c src/text/*.c src/compute/*.c src/compute/cpu/*.c src/model/*.c \
-    src/engine/*.c; do
+for file in src/base/*.c src/chat/*.c src/text/*.c src/compute/*.c src/compute/cpu/*.c \
+    src/model/*.c src/engine/*.c; do
     [ -e "$file" ] || continue
     case $file in
     *_avx2.c | *_avx512.c | *_avx512bf16.c | *_amx.c | *_sse*.c) continue ;; # x86 only, by name

@@ -1,6 +1,7 @@
 #!/bin/sh
-# `make test-fresh`: a bookworm tree made by debootstrap, a clean clone in it, `make demo ONCE=1` and
-# `make test` there.  Proves that the two commands of the README need nothing of this machine.  Root.
+# `make test-fresh`: a bookworm tree made by debootstrap, a clean clone in it, `make demo ONCE=1`
+# and `make test` there.  Proves that the two commands of the README need nothing of this machine.
+# Root.
 #   MIRROR   Debian mirror (default: what apt uses here)
 set -eu
 cd "$(dirname "$0")/.."
@@ -43,7 +44,8 @@ mount --bind /dev "$fresh/dev" 2>/dev/null || echo "no /dev in the tree: mount r
 inside() {
     echo "== in the fresh tree: $*"
     chroot "$fresh" env -i HOME=/root LANG=C.UTF-8 CI="${CI:-}" \
-        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c "cd /root/kontor && $*"
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        sh -c "cd /root/kontor && $*"
 }
 inside make demo ONCE=1
 inside make test

@@ -139,7 +139,8 @@ def many_parameters_are_found():
 def deep_nesting_is_found():
     deep = "    if (a) {\n" * 5 + "    }\n" * 5
     expect_found("nesting", "src/base/bad.c", function(deep))
-    flat = "    if (a) {\n" * 4 + "    struct s s = {{{{1}}}};\n    f(&(struct s){1});\n" + "    }\n" * 4
+    values = "    struct s s = {{{{1}}}};\n    f(&(struct s){1});\n"
+    flat = "    if (a) {\n" * 4 + values + "    }\n" * 4
     expect_clean("src/base/ok.c", function(flat))
     expect_clean("src/base/ok.c", function("    if (a) {\n    } else if (b) {\n    }\n" * 9))
 
