@@ -321,9 +321,6 @@ static enum status open_slabs(struct model *m, const struct model_load_options *
         rc = slab_open(&m->kv, slab_rounded(layer_bytes) * 2 * c->n_layers, "the KV cache", err);
     }
     if (rc == OK) {
-        rc = slab_populate(&m->kv, "the KV cache", err);
-    }
-    if (rc == OK) {
         rc = slab_open(&m->workspace,
                        workspace_bytes(m, o->max_num_batched_tokens, o->max_num_seqs),
                        "the workspace", err);
