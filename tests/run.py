@@ -3,10 +3,11 @@
 
     tests/run.py [--build DIR] [--campaign] [PATTERN ...]
 
-Test programs and corpus drivers are those meson knows (their meson.build lists); end-to-end tests are
-tests/e2e/*_test.py.  All of them print TAP.  PATTERN picks by "group/name", for example `unit/json`
-or `e2e`.  With CI=true a skip is a failure unless its reason starts with "no material" or
-"no hardware".  Standard library only.
+Test programs and corpus drivers are those meson knows (their meson.build lists); end-to-end tests
+are tests/e2e/*_test.py, tests of the tools tests/tools/*_test.py.  All of them print TAP.  PATTERN
+picks by "group/name", for example `unit/json` or `e2e`.
+With CI=true a skip is a failure unless its reason starts with "no material" or "no hardware".
+Standard library only.
 """
 import argparse
 import concurrent.futures
@@ -19,7 +20,7 @@ import sys
 import time
 
 TESTS = pathlib.Path(__file__).resolve().parent
-E2E_LIMIT_S = 180
+SCRIPT_LIMIT_S = 180
 SANITIZER_SLOWDOWN = 10
 ALLOWED_SKIPS = ("no material", "no hardware")
 TAP_LINE = re.compile(r"^(ok|not ok)\b\s*(\d*)\s*-?\s*(.*)$")
@@ -98,10 +99,11 @@ def meson_jobs(build, slowdown):
         yield Job(f"{group}/{test['name']}", test["cmd"], test["timeout"] * slowdown)
 
 
-def e2e_jobs(slowdown):
-    for path in sorted((TESTS / "e2e").glob("*_test.py")):
-        yield Job(f"e2e/{path.name[:-len('_test.py')]}", [sys.executable, str(path)],
-                  E2E_LIMIT_S * slowdown)
+def script_jobs(slowdown):
+    for group in ("tools", "e2e"):
+        for path in sorted((TESTS / group).glob("*_test.py")):
+            yield Job(f"{group}/{path.name.removesuffix('_test.py')}", [sys.executable, str(path)],
+                      SCRIPT_LIMIT_S * slowdown)
 
 
 def is_sanitized(build):
@@ -146,7 +148,7 @@ def main():
     if args.campaign:
         env["KONTOR_CAMPAIGN"] = "1"
         slowdown *= 20
-    jobs = [j for j in [*meson_jobs(args.build, slowdown), *e2e_jobs(slowdown)]
+    jobs = [j for j in [*meson_jobs(args.build, slowdown), *script_jobs(slowdown)]
             if not args.patterns or any(p in j.name for p in args.patterns)]
     totals = [0, 0, 0]
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
