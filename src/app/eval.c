@@ -17,30 +17,33 @@
 #define GREEDY_MAX 1000000
 
 static const struct option option_table[] = {
-    {"model", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "DIR", "Checkpoint folder.", NULL, NULL, 0, 0},
+    {"model", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "DIR", "Checkpoint folder.", NULL, NULL, 0,
+     0},
     {"ids", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "FILE",
      "Token ids of the sequence, separated by white space.", NULL, NULL, 0, 0},
     {"logits-out", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "F.npy",
      "Write the logits as a NumPy array, float32 [n_tokens, vocab].", NULL, NULL, 0, 0},
     {"greedy", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N",
-     "Print N continued token ids, always the most likely one; end-of-sequence tokens do not stop it.", NULL,
-     NULL, 1, GREEDY_MAX},
+     "Print N continued token ids, always the most likely one; end-of-sequence tokens do not stop it.",
+     NULL, NULL, 1, GREEDY_MAX},
     {"dtype", NULL, OPTION_CHOICE, OPTION_HONOUR, "auto", "TYPE",
      "Type of the weights; float32 also computes in float32. auto: bfloat16, fp16 checkpoints stay fp16.",
      "auto|half|float16|bfloat16|float|float32", NULL, 0, 0},
     {"threads", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N",
-     "Compute threads. Default: what affinity and the container's quota allow.", NULL, NULL, 1, 1024},
+     "Compute threads. Default: what affinity and the container's quota allow.", NULL, NULL, 1,
+     1024},
     {"chunk", NULL, OPTION_COUNT, OPTION_HONOUR, "256", "N",
      "Tokens per step. Changes memory and speed, not one bit of the result.", NULL, NULL, 1, 65536},
     {"cpu-level", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "LEVEL",
-     "Kernel level: ref, avx2, avx512, avx512bf16, neon. Default: the best this machine has.", NULL, NULL,
-     0, 0},
+     "Kernel level: ref, avx2, avx512, avx512bf16, neon. Default: the best this machine has.", NULL,
+     NULL, 0, 0},
 };
 
 const struct option_set eval_options = {
     .usage = "kontor eval --model DIR --ids FILE [--logits-out F.npy] [--greedy N] [options]",
-    .about = "Runs a token sequence through a checkpoint and writes its logits, or continues it greedily. "
-             "For comparing with other implementations.",
+    .about =
+        "Runs a token sequence through a checkpoint and writes its logits, or continues it greedily. "
+        "For comparing with other implementations.",
     .options = option_table,
     .n_options = ARRAY_COUNT(option_table),
     .epilog = "exit codes: 0 done, 1 failed (the message says why), 2 wrong usage",
@@ -61,12 +64,12 @@ struct eval {
     uint32_t vocab;
     int32_t *ids; // owned, [n_ids + n_greedy]
     uint32_t n_ids;
-    uint32_t *blocks; // owned, 0, 1, 2 ...
-    uint32_t *rows;   // owned, [chunk] 0, 1, 2 ...
-    uint32_t *slots;  // owned, [chunk]
+    uint32_t *blocks;   // owned, 0, 1, 2 ...
+    uint32_t *rows;     // owned, [chunk] 0, 1, 2 ...
+    uint32_t *slots;    // owned, [chunk]
     int32_t *positions; // owned, [chunk]
-    float *logits;    // owned, [chunk, vocab]
-    FILE *out;        // owned, or NULL
+    float *logits;      // owned, [chunk, vocab]
+    FILE *out;          // owned, or NULL
 };
 
 /* ---- set-up -------------------------------------------------------------------------------- */
@@ -110,7 +113,8 @@ static enum status make_plan(const struct eval *e, struct model_plan *ret_plan, 
                                    .max_num_seqs = e->chunk,
                                    .max_num_batched_tokens = e->chunk,
                                    .block_tokens = BLOCK_TOKENS,
-                                   .kv_blocks_override = (length + BLOCK_TOKENS - 1) / BLOCK_TOKENS};
+                                   .kv_blocks_override =
+                                       (length + BLOCK_TOKENS - 1) / BLOCK_TOKENS};
     uint32_t most = model_config(e->model)->max_positions;
 
     if (length > most) {
@@ -174,7 +178,8 @@ static enum status allocate(struct eval *e, struct error *err)
     return OK;
 }
 
-static enum status set_up(struct eval *e, const char *ids_path, const char *dtype, struct error *err)
+static enum status set_up(struct eval *e, const char *ids_path, const char *dtype,
+                          struct error *err)
 {
     enum status rc = open_model(e, err);
     int32_t *grown;
@@ -234,7 +239,8 @@ static enum status step(struct eval *e, uint32_t begin, uint32_t n, struct error
     bad = model_first_bad_row(e->logits, n, e->vocab);
     if (bad < n) {
         return error_set(err, E_INVALID,
-                         "the logits of token %" PRIu32 " hold NaN or infinity: the weights are damaged or "
+                         "the logits of token %" PRIu32
+                         " hold NaN or infinity: the weights are damaged or "
                          "the configuration does not belong to them",
                          begin + bad);
     }
@@ -324,8 +330,9 @@ static int run_parsed(const struct option_values *v)
     enum status rc;
 
     if (e.model_dir == NULL || ids_path == NULL || (e.logits_path == NULL && e.n_greedy == 0)) {
-        fprintf(stderr, "kontor eval: needs --model DIR, --ids FILE and at least one of --logits-out F.npy "
-                        "and --greedy N; see kontor eval --help\n");
+        fprintf(stderr,
+                "kontor eval: needs --model DIR, --ids FILE and at least one of --logits-out F.npy "
+                "and --greedy N; see kontor eval --help\n");
         return EXIT_CODE_USAGE;
     }
     rc = set_up(&e, ids_path, option_string(v, "dtype"), &err);

@@ -16,7 +16,8 @@ static enum status read_file(const char *path, struct buf *out, struct error *er
     enum status rc = OK;
 
     if (f == NULL) {
-        return error_set(err, errno == ENOENT ? E_NOT_FOUND : E_IO, "%s: %s", path, strerror(errno));
+        return error_set(err, errno == ENOENT ? E_NOT_FOUND : E_IO, "%s: %s", path,
+                         strerror(errno));
     }
     while (rc == OK) {
         char part[16384];
@@ -74,7 +75,8 @@ static enum status parse_ids(const char *path, struct str text, uint32_t vocab, 
             struct str shown = str_slice(word, 0, WORD_SHOWN_MAX);
 
             return error_set(err, E_INVALID,
-                             "%s: word %" PRIu32 " is \"%.*s\", but must be a token id from 0 to %" PRIu32,
+                             "%s: word %" PRIu32
+                             " is \"%.*s\", but must be a token id from 0 to %" PRIu32,
                              path, n + 1, STR_ARG(shown), vocab - 1);
         }
         ids[n++] = (int32_t)id;
@@ -86,8 +88,8 @@ static enum status parse_ids(const char *path, struct str text, uint32_t vocab, 
     return OK;
 }
 
-enum status eval_io_read_ids(const char *path, uint32_t vocab, int32_t **ret_ids, uint32_t *ret_n_ids,
-                             struct error *err)
+enum status eval_io_read_ids(const char *path, uint32_t vocab, int32_t **ret_ids,
+                             uint32_t *ret_n_ids, struct error *err)
 {
     struct buf text;
     int32_t *ids = NULL;
@@ -128,8 +130,8 @@ enum status eval_io_create_npy(const char *path, uint32_t n_rows, uint32_t n_col
         return error_set(err, E_IO, "%s: cannot create: %s", path, strerror(errno));
     }
     n = snprintf(text, sizeof(text),
-                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu32 ", %" PRIu32 "), }", n_rows,
-                 n_cols);
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu32 ", %" PRIu32 "), }",
+                 n_rows, n_cols);
     memset(header, ' ', sizeof(header));
     memcpy(header, magic, sizeof(magic));
     header[sizeof(magic)] = (unsigned char)text_bytes;
@@ -144,7 +146,8 @@ enum status eval_io_create_npy(const char *path, uint32_t n_rows, uint32_t n_col
     return OK;
 }
 
-enum status eval_io_write(FILE *f, const char *path, const float *values, size_t n, struct error *err)
+enum status eval_io_write(FILE *f, const char *path, const float *values, size_t n,
+                          struct error *err)
 {
     if (fwrite(values, sizeof(*values), n, f) != n) {
         return error_set(err, E_IO, "%s: cannot write: %s", path, strerror(errno));

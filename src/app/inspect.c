@@ -15,36 +15,39 @@
 static const struct option option_table[] = {
     {"builtin-path", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
      "Print the folder of the built-in model and stop.", NULL, NULL, 0, 0},
-    {"json", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL, "One JSON object instead of text.", NULL, NULL,
-     0, 0},
+    {"json", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL, "One JSON object instead of text.", NULL,
+     NULL, 0, 0},
     {"all-tensors", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
      "One line per tensor instead of one per kind.", NULL, NULL, 0, 0},
     {"dtype", NULL, OPTION_CHOICE, OPTION_HONOUR, "auto", "TYPE",
-     "Type of the weights for the memory plan.", "auto|half|float16|bfloat16|float|float32", NULL, 0, 0},
+     "Type of the weights for the memory plan.", "auto|half|float16|bfloat16|float|float32", NULL,
+     0, 0},
     {"max-model-len", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N",
      "For the memory plan. Default: what the checkpoint says.", NULL, NULL, 1, 4294967295.0},
-    {"max-num-seqs", NULL, OPTION_COUNT, OPTION_HONOUR, "256", "N", "For the memory plan.", NULL, NULL, 1,
-     4096},
-    {"max-num-batched-tokens", NULL, OPTION_COUNT, OPTION_HONOUR, "2048", "N", "For the memory plan.", NULL,
-     NULL, 1, 1048576},
-    {"block-size", NULL, OPTION_COUNT, OPTION_HONOUR, "16", "N", "For the memory plan.", NULL, NULL, 8,
-     256},
+    {"max-num-seqs", NULL, OPTION_COUNT, OPTION_HONOUR, "256", "N", "For the memory plan.", NULL,
+     NULL, 1, 4096},
+    {"max-num-batched-tokens", NULL, OPTION_COUNT, OPTION_HONOUR, "2048", "N",
+     "For the memory plan.", NULL, NULL, 1, 1048576},
+    {"block-size", NULL, OPTION_COUNT, OPTION_HONOUR, "16", "N", "For the memory plan.", NULL, NULL,
+     8, 256},
     {"kv-cache-memory-bytes", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "BYTES",
-     "For the memory plan. Default: half of what is free after the weights, at most 4 GiB.", NULL, NULL, 0,
-     0},
+     "For the memory plan. Default: half of what is free after the weights, at most 4 GiB.", NULL,
+     NULL, 0, 0},
     {"gpu-memory-utilization", NULL, OPTION_FRACTION, OPTION_HONOUR, "0.92", "SHARE",
      "For the memory plan: share of the memory that may be used.", NULL, NULL, 0.01, 1},
 };
 
 const struct option_set inspect_options = {
     .usage = "kontor inspect DIR|preset:NAME [options]",
-    .about = "Shows what a checkpoint folder holds: architecture, parameters, tensors, the memory it needs, "
-             "and every fault of the folder in one report.",
+    .about =
+        "Shows what a checkpoint folder holds: architecture, parameters, tensors, the memory it needs, "
+        "and every fault of the folder in one report.",
     .positional = "DIR",
     .options = option_table,
     .n_options = ARRAY_COUNT(option_table),
-    .epilog = "exit codes: 0 sound, 1 the folder has faults or the model does not fit into memory, 2 wrong "
-              "usage",
+    .epilog =
+        "exit codes: 0 sound, 1 the folder has faults or the model does not fit into memory, 2 wrong "
+        "usage",
 };
 
 struct inspect {
@@ -87,15 +90,15 @@ static void make_plan(struct inspect *i)
     const struct option_values *v = i->v;
     const struct model_config *c = model_config(i->model);
     enum dtype dtype = choose_dtype(option_string(v, "dtype"), c->stored_dtype);
-    struct model_plan_options o = {
-        .math = dtype == DTYPE_F32 ? MATH_F32 : MATH_BF16,
-        .weight_dtype = dtype,
-        .max_model_len = (uint32_t)option_count(v, "max-model-len"),
-        .max_num_seqs = (uint32_t)option_count(v, "max-num-seqs"),
-        .max_num_batched_tokens = (uint32_t)option_count(v, "max-num-batched-tokens"),
-        .block_tokens = (uint32_t)option_count(v, "block-size"),
-        .kv_cache_bytes = option_count(v, "kv-cache-memory-bytes"),
-        .memory_fraction = option_fraction(v, "gpu-memory-utilization")};
+    struct model_plan_options o = {.math = dtype == DTYPE_F32 ? MATH_F32 : MATH_BF16,
+                                   .weight_dtype = dtype,
+                                   .max_model_len = (uint32_t)option_count(v, "max-model-len"),
+                                   .max_num_seqs = (uint32_t)option_count(v, "max-num-seqs"),
+                                   .max_num_batched_tokens =
+                                       (uint32_t)option_count(v, "max-num-batched-tokens"),
+                                   .block_tokens = (uint32_t)option_count(v, "block-size"),
+                                   .kv_cache_bytes = option_count(v, "kv-cache-memory-bytes"),
+                                   .memory_fraction = option_fraction(v, "gpu-memory-utilization")};
     enum status rc = model_plan(i->model, &o, &i->plan, &i->plan_error);
 
     i->view.weight_dtype = dtype;
@@ -115,12 +118,14 @@ static void check_tokenizer(struct inspect *i, const char *dir)
     enum status rc = tokenizer_load(dir, &t, &err);
 
     if (rc == E_NOT_FOUND) {
-        buf_printf(&i->report, "note: tokenizer.json: is missing; eval works without, serve and chat do not\n");
+        buf_printf(&i->report,
+                   "note: tokenizer.json: is missing; eval works without, serve and chat do not\n");
     } else if (rc != OK) {
         buf_printf(&i->report, "%s\n", err.text);
     } else if (tokenizer_count(t) > model_config(i->model)->vocab) {
         buf_printf(&i->report,
-                   "tokenizer.json: has %" PRIu32 " tokens, the model only %" PRIu32 " rows: it belongs to another model\n",
+                   "tokenizer.json: has %" PRIu32 " tokens, the model only %" PRIu32
+                   " rows: it belongs to another model\n",
                    tokenizer_count(t), model_config(i->model)->vocab);
     }
     tokenizer_destroy(t);
@@ -133,7 +138,8 @@ static void examine(struct inspect *i, const char *word)
     enum status rc;
 
     if (strncmp(word, PRESET_PREFIX, strlen(PRESET_PREFIX)) == 0) {
-        source = (struct model_source){.preset = word + strlen(PRESET_PREFIX), .dummy_weights = true};
+        source =
+            (struct model_source){.preset = word + strlen(PRESET_PREFIX), .dummy_weights = true};
     }
     rc = model_examine(&source, &i->model, &i->report, &err);
     if (rc != OK && i->model == NULL) {
@@ -187,7 +193,9 @@ static int run_parsed(const struct option_values *v)
         return print_builtin_path(&err) == OK ? EXIT_CODE_OK : command_failed("inspect", err.text);
     }
     if (word == NULL) {
-        fprintf(stderr, "kontor inspect: name a checkpoint folder or preset:NAME; see kontor inspect --help\n");
+        fprintf(
+            stderr,
+            "kontor inspect: name a checkpoint folder or preset:NAME; see kontor inspect --help\n");
         return EXIT_CODE_USAGE;
     }
     buf_init(&i.report, REPORT_BYTES_MAX);

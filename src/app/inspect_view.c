@@ -67,7 +67,8 @@ static void make_pattern(const char *name, char pattern[PATTERN_MAX])
         int n;
 
         word = str_to_u64(word, &number) == OK ? STR("*") : word;
-        n = snprintf(pattern + used, PATTERN_MAX - used, "%s%.*s", at == 0 ? "" : ".", STR_ARG(word));
+        n = snprintf(pattern + used, PATTERN_MAX - used, "%s%.*s", at == 0 ? "" : ".",
+                     STR_ARG(word));
         used += n > 0 ? (size_t)n : 0;
         at = end == SIZE_MAX ? s.len + 1 : end + 1;
     }
@@ -97,8 +98,8 @@ static void print_tensor_row(struct buf *out, const char *name, const struct ten
     char shape[96];
 
     safetensors_shape_text(t, shape, sizeof(shape));
-    buf_printf(out, "  %-58s %-5s %-16s %14" PRIu64 " bytes", name, safetensors_dtype_name(t->dtype),
-               shape, t->n_bytes);
+    buf_printf(out, "  %-58s %-5s %-16s %14" PRIu64 " bytes", name,
+               safetensors_dtype_name(t->dtype), shape, t->n_bytes);
     if (n > 1) {
         buf_printf(out, " x %" PRIu32, n);
     }
@@ -156,9 +157,12 @@ static void print_shape(const struct model_config *c, struct buf *out)
     buf_printf(out, "parameters    %.3f %s (%" PRIu64 ")\n", n / (n >= 1e9 ? 1e9 : 1e6),
                n >= 1e9 ? "billion" : "million", c->n_parameters);
     buf_printf(out, "stored as     %s\n", dtype_word(c->stored_dtype));
-    buf_printf(out, "layers        %" PRIu32 ", hidden %" PRIu32 ", ffn %" PRIu32 ", vocabulary %" PRIu32 "\n",
+    buf_printf(out,
+               "layers        %" PRIu32 ", hidden %" PRIu32 ", ffn %" PRIu32 ", vocabulary %" PRIu32
+               "\n",
                c->n_layers, c->hidden, c->ffn_hidden, c->vocab);
-    buf_printf(out, "attention     %" PRIu32 " heads, %" PRIu32 " kv heads, head dim %" PRIu32 "%s\n",
+    buf_printf(out,
+               "attention     %" PRIu32 " heads, %" PRIu32 " kv heads, head dim %" PRIu32 "%s\n",
                c->n_heads, c->n_kv_heads, c->head_dim, c->attention_bias ? ", with bias" : "");
     buf_printf(out, "positions     %" PRIu32 ", rope theta %g over %" PRIu32 " of %" PRIu32 " dims",
                c->max_positions, c->rope_theta, c->rotated, c->head_dim);
@@ -211,7 +215,8 @@ void inspect_view_text(const struct inspect_view *v, struct buf *out)
     }
     if (v->plan != NULL) {
         buf_printf(out,
-                   "\nmemory plan: --dtype %s --max-model-len %" PRIu32 " --max-num-seqs %" PRIu32 "\n",
+                   "\nmemory plan: --dtype %s --max-model-len %" PRIu32 " --max-num-seqs %" PRIu32
+                   "\n",
                    dtype_word(v->weight_dtype), v->max_model_len, v->max_num_seqs);
         model_plan_print(v->plan, out);
     }

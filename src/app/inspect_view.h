@@ -19,7 +19,7 @@ struct inspect_view {
     uint32_t max_model_len;
     uint32_t max_num_seqs;
     enum dtype weight_dtype;
-    bool all_tensors; // one line per tensor instead of one per kind
+    bool all_tensors;  // one line per tensor instead of one per kind
     struct str report; // lines of faults and "note: " lines
 };
 

@@ -72,7 +72,8 @@ enum status preset_find(const char *name, struct model_config *ret_config, struc
     near = nearest(name);
     if (near != NULL) {
         return error_set(err, E_NOT_FOUND,
-                         "there is no preset \"%.64s\"; did you mean %s? Presets: %s", name, near, list);
+                         "there is no preset \"%.64s\"; did you mean %s? Presets: %s", name, near,
+                         list);
     }
     return error_set(err, E_NOT_FOUND, "there is no preset \"%.64s\". Presets: %s", name, list);
 }

@@ -107,8 +107,10 @@ static bool run_open(struct run *r, const char *checkpoint, const char *level, e
                                       .max_num_batched_tokens = LENGTH_MAX,
                                       .block_tokens = BLOCK_TOKENS,
                                       .kv_blocks_override = BLOCKS_MAX};
-    struct compute_options options = {
-        .math = math, .level = level, .n_threads = 2, .rows_max = LENGTH_MAX};
+    struct compute_options options = {.math = math,
+                                      .level = level,
+                                      .n_threads = 2,
+                                      .rows_max = LENGTH_MAX};
     struct buf report;
     struct error err;
     enum status rc;
@@ -142,8 +144,8 @@ static void run_close(struct run *r)
 
 /* Tokens [begin, begin + n) of a sequence that uses the blocks first_block, first_block + 2, ...:
  * logits [n, vocab]. */
-static void run_step(struct run *r, const int32_t *ids, uint32_t begin, uint32_t n, uint32_t first_block,
-                     float *logits)
+static void run_step(struct run *r, const int32_t *ids, uint32_t begin, uint32_t n,
+                     uint32_t first_block, float *logits)
 {
     uint32_t blocks[BLOCKS_MAX];
     int32_t positions[LENGTH_MAX];
@@ -288,7 +290,8 @@ static void compare_hidden(void *user, uint32_t layer, struct rows h)
         largest = fabs((double)want[i]) > largest ? fabs((double)want[i]) : largest;
     }
     for (uint32_t t = 0; t < h.n_rows; t++) {
-        double d = largest_difference(h.ptr + (size_t)t * h.stride, want + (size_t)t * h.n_cols, h.n_cols);
+        double d =
+            largest_difference(h.ptr + (size_t)t * h.stride, want + (size_t)t * h.n_cols, h.n_cols);
 
         c->error = d / largest > c->error || isnan(d) ? d / largest : c->error;
     }
@@ -304,7 +307,8 @@ static void check_hidden(struct run *r, struct expected *e, const char *label)
     float *logits = new_logits(r, n_ids);
 
     c.want = expected_get(e, 1, "hidden_f32", &n);
-    EXPECT_EQ_SIZE(n, (model_config(r->model)->n_layers + 1) * n_ids * model_config(r->model)->hidden);
+    EXPECT_EQ_SIZE(n,
+                   (model_config(r->model)->n_layers + 1) * n_ids * model_config(r->model)->hidden);
     model_observe_hidden(r->model, compare_hidden, &c);
     run_step(r, ids, 0, (uint32_t)n_ids, 0, logits);
     printf("# %s float32 p1: largest relative error of hidden states %.3g\n", label, c.error);
@@ -431,8 +435,7 @@ static void check_batch(struct run *r, struct expected *e, const char *label)
             }
             ids[batch.n_tokens] = prompt[i];
             positions[batch.n_tokens] = (int32_t)i;
-            slots[batch.n_tokens] =
-                blocks[s][i / BLOCK_TOKENS] * BLOCK_TOKENS + i % BLOCK_TOKENS;
+            slots[batch.n_tokens] = blocks[s][i / BLOCK_TOKENS] * BLOCK_TOKENS + i % BLOCK_TOKENS;
             rows[batch.n_tokens] = batch.n_tokens;
             batch.n_tokens++;
         }
