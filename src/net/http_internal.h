@@ -1,17 +1,19 @@
-/* http_internal.h - server, connection and exchange as the three files of the HTTP server see them.
+/* http_internal.h - server, connection and exchange as the three files of the
+ * HTTP server see them.
  *
- * Who owns whom: the server lists its connections; a connection has at most one exchange; an exchange
- * may outlive its connection (then conn is NULL) while somebody holds it.  Loop-owned.
+ * Who owns whom: the server lists its connections; a connection has at most one
+ * exchange; an exchange may outlive its connection (then conn is NULL) while
+ * somebody holds it.  Loop-owned.
  *
  * States of a connection and who moves it on (http_conn.c unless said):
  *
  *   IDLE -> HEAD      first byte of a request
  *   HEAD -> BODY      head complete, a body follows
- *   HEAD, BODY -> RUNNING   request complete (or refused), the owner's callback was called
- *   RUNNING -> IDLE   answer complete, connection is kept   (http_conn_answered)
- *   RUNNING -> FLUSH  answer complete, connection ends      (http_conn_answered)
- *   FLUSH -> LINGER   all output sent; reading on so that the client sees it all
- *   any -> DEAD       closed; freed by the deferred call
+ *   HEAD, BODY -> RUNNING   request complete (or refused), the owner's callback
+ * was called RUNNING -> IDLE   answer complete, connection is kept
+ * (http_conn_answered) RUNNING -> FLUSH  answer complete, connection ends
+ * (http_conn_answered) FLUSH -> LINGER   all output sent; reading on so that
+ * the client sees it all any -> DEAD       closed; freed by the deferred call
  */
 #ifndef NET_HTTP_INTERNAL_H
 #define NET_HTTP_INTERNAL_H
@@ -43,16 +45,16 @@ struct http_conn {
     struct loop_timer timer;
     struct loop_deferred work; // flush, go on, or free; the only deferred call of a connection
     enum http_conn_state state;
-    bool readable;      // the socket may have input
-    bool writable;      // the socket may take output
-    bool peer_closed;   // the client ended its side
-    bool skipped_line;  // one empty line before a request was forgiven
-    bool overfull;      // over connections_max: gets a refusal and nothing else
-    size_t seen;        // bytes of `in` that http_parse_end has looked at
-    uint64_t since_ns;  // beginning of the state
+    bool readable;       // the socket may have input
+    bool writable;       // the socket may take output
+    bool peer_closed;    // the client ended its side
+    bool skipped_line;   // one empty line before a request was forgiven
+    bool overfull;       // over connections_max: gets a refusal and nothing else
+    size_t seen;         // bytes of `in` that http_parse_end has looked at
+    uint64_t since_ns;   // beginning of the state
     uint64_t stalled_ns; // since when output waits without progress; 0: it does not
-    struct buf in;      // received, not yet used
-    struct buf out;     // to be sent
+    struct buf in;       // received, not yet used
+    struct buf out;      // to be sent
     struct http_chunked chunked;
     struct http_exchange *exchange; // owned reference, NULL or reused
     char peer[HTTP_PEER_BYTES];
@@ -96,14 +98,16 @@ struct http_server {
 
 /** Take over an accepted socket.  Closes it and returns NULL without memory. */
 struct http_conn *http_conn_open(struct http_server *s, int fd, const char *peer, bool overfull);
-/** Close at once; tells the exchange's owner.  Freed at the end of the batch. */
+/** Close at once; tells the exchange's owner.  Freed at the end of the batch.
+ */
 void http_conn_die(struct http_conn *c);
 /** The answer of the current exchange is complete (its bytes are in `out`). */
 void http_conn_answered(struct http_conn *c);
 /** Output was added: send it at the end of the batch. */
 void http_conn_touch(struct http_conn *c);
 
-/** A fresh exchange, or the connection's old one emptied.  NULL without memory. */
+/** A fresh exchange, or the connection's old one emptied.  NULL without memory.
+ */
 struct http_exchange *http_exchange_renew(struct http_conn *c);
 /** The connection is gone: forget it and tell the owner. */
 void http_exchange_cut(struct http_exchange *x);
