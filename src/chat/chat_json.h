@@ -52,6 +52,29 @@ MUST_USE enum status chat_json_read_messages(struct arena *arena, const struct j
                                              const struct json_value **ret_messages,
                                              struct chat_failure *ret_failure);
 
+/* What a client finds in one chunk of a streamed answer. */
+struct chat_json_delta {
+    struct str content;   // "" when absent
+    struct str reasoning; // under either of its names
+    bool has_finish;
+    struct str finish; // "stop", "length" ...
+    bool has_usage;
+    struct chat_usage usage;
+};
+
+/**
+ * Read one chunk (the data of an SSE event) of a chat or text completion.
+ * Errors: INVALID: it is an error event, or no chunk at all; ret_failure says which (status 500 or 502
+ * unless the event names one).
+ */
+MUST_USE enum status chat_json_read_chunk(const struct json_value *root,
+                                          struct chat_json_delta *ret_delta,
+                                          struct chat_failure *ret_failure);
+/** Message, param and type of an error body (`{"error":{...}}`, vLLM's and others' forms too).
+ *  `http_status` of the answer that carried it. */
+void chat_json_read_failure(const struct json_value *root, int http_status,
+                            struct chat_failure *ret_failure);
+
 /* --- writing --- */
 
 /* One token with its log-probability, as the wire shows it. */
