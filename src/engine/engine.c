@@ -92,6 +92,20 @@ static enum status check_parts(const struct engine_parts *p, struct error *err)
     return OK;
 }
 
+/* Ids that the engine will compare with and mask must be rows of the head. */
+static enum status check_eos(const struct engine_parts *p, struct error *err)
+{
+    for (uint32_t i = 0; i < p->n_eos; i++) {
+        if (p->eos_ids[i] < 0 || (uint32_t)p->eos_ids[i] >= p->backend.vocab) {
+            return error_set(err, E_INVALID,
+                             "eos_token_id %d lies outside the vocabulary of %u; correct "
+                             "generation_config.json or config.json",
+                             p->eos_ids[i], p->backend.vocab);
+        }
+    }
+    return OK;
+}
+
 static void fill_model(struct engine *e)
 {
     e->model.architecture = str_from_c(e->parts.architecture);
@@ -177,6 +191,9 @@ enum status engine_assemble(struct engine_parts *parts, struct engine **ret_engi
     e->parts = *parts;
     memset(parts, 0, sizeof(*parts));
     rc = check_parts(&e->parts, err);
+    if (rc == OK) {
+        rc = check_eos(&e->parts, err);
+    }
     if (rc == OK) {
         rc = init_limits(e);
         if (rc != OK) {

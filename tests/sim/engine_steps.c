@@ -139,7 +139,7 @@ TEST(bad_requests_get_a_400_and_the_next_is_served)
         sim_submit(sim, .ids = outside, .n_ids = 2),
         sim_submit(sim, .ids = negative, .n_ids = 1),
         sim_submit(sim, .n_ids = 0),
-        sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_temperature = true, .temperature = NAN}),
+        sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_temperature = true, .temperature = (double)NAN}),
         sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_temperature = true, .temperature = 2.1}),
         sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_top_p = true, .top_p = 1.5}),
         sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_top_k = true, .top_k = -2}),

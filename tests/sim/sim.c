@@ -469,7 +469,7 @@ static void fill_request(struct sim_record *r, const struct sim_request *q)
     c->sampling = q->sampling;
     c->sampling.max_tokens = q->max_tokens;
     c->sampling.skip_special_tokens = !q->keep_special;
-    if (!q->sampling.has_temperature) { // greedy unless a test says otherwise
+    if (!q->sampling.has_temperature && !q->unset_temperature) { // greedy unless a test says otherwise
         c->sampling.has_temperature = true;
         c->sampling.temperature = 0.0;
     }

@@ -54,6 +54,7 @@ struct sim_request {
     uint32_t max_tokens;     // 0: as many as the context holds
     bool continue_final_message;
     struct chat_sampling sampling; // max_tokens above wins; sampled only with .has_temperature
+    bool unset_temperature; // leave it to the engine's defaults
     bool keep_special; // skip_special_tokens off
     const char *stop[4];
 };
