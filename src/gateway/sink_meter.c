@@ -1,5 +1,4 @@
-/* Sink "meter": notes times, usage and the end of an answer; passes everything
- * on. */
+/* Sink "meter": notes times, usage and the end of an answer; passes everything on. */
 #include "gateway/gateway_internal.h"
 
 static void note_text(struct call *call)
@@ -59,19 +58,4 @@ struct sink *sink_meter_create(struct call *call, struct sink *next)
         *s = (struct sink){&ops, next, call};
     }
     return s;
-}
-
-const struct chat_json_token *sink_tokens(struct call *call, const struct chat_event *e)
-{
-    struct chat_json_token *tokens;
-
-    if (e->logprobs == NULL || e->n_tokens == 0) {
-        return NULL;
-    }
-    tokens = arena_zalloc(call->arena, e->n_tokens, sizeof(*tokens));
-    for (uint32_t i = 0; tokens != NULL && i < e->n_tokens; i++) {
-        tokens[i].text = call->upstream->token_text(call, e->token_ids[i]);
-        tokens[i].logprob = e->logprobs[i];
-    }
-    return tokens;
 }
