@@ -1,5 +1,5 @@
-/* How fast base/json parses a document shaped like a large tokenizer.json, beside jansson and memcpy
- * over the same bytes in the same run. */
+/* How fast base/json parses a document shaped like a large tokenizer.json, beside jansson and
+ * memcpy over the same bytes in the same run. */
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -107,7 +107,8 @@ int main(void)
     make_document(&document);
     text = buf_str(&document);
     ours_ms = best_of(parse_ours, text);
-    printf("| parser | document | best of %d | rate | time / ours |\n|---|---|---|---|---|\n", N_ROUNDS);
+    printf("| parser | document | best of %d | rate | time / ours |\n|---|---|---|---|---|\n",
+           N_ROUNDS);
     print_row("base/json", text, ours_ms, ours_ms);
     print_row("jansson", text, best_of(rival_jansson_ms, text), ours_ms);
     print_row("memcpy", text, best_of(copy_bytes, text), ours_ms);

@@ -1,4 +1,5 @@
-/* rival.h - other libraries at the same task, each in a file of its own: their headers use our names. */
+/* rival.h - other libraries at the same task, each in a file of its own: their headers use our
+ * names. */
 #ifndef BENCH_RIVAL_H
 #define BENCH_RIVAL_H
 

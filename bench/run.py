@@ -3,7 +3,7 @@
 
     bench/run.py [NAME ...]
 
-The rows are ratios within one run; copy them into docs/speed-log.md together with the heading lines.
+The rows are ratios within one run; copy them into docs/speed-log.md with the heading lines.
 """
 import json
 import pathlib

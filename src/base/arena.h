@@ -18,7 +18,8 @@ struct arena *arena_create(size_t max_bytes);
 void arena_destroy(struct arena *a);
 /** Forget all allocations, keep the first chunk. */
 void arena_reset(struct arena *a);
-/** `n_bytes` uninitialised bytes, or NULL at the ceiling or without memory.  0 gives a valid pointer. */
+/** `n_bytes` uninitialised bytes, or NULL at the ceiling or without memory.  0 gives a valid
+ * pointer. */
 void *arena_alloc(struct arena *a, size_t n_bytes);
 /** As arena_alloc, zeroed; n_items * item_bytes is checked for overflow (NULL). */
 void *arena_zalloc(struct arena *a, size_t n_items, size_t item_bytes);

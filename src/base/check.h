@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Print the condition and end the process; what CHECK calls. */
 _Noreturn void check_failed(const char *file, int line, const char *cond);
 
 #define CHECK(cond)                                                                                \

@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 struct kontor_clock {
-    uint64_t (*now_ns)(void *user);      // monotonic, for deadlines and durations
-    int64_t (*unix_ms)(void *user);      // wall clock, for records only
-    void *user;                          // borrowed
+    uint64_t (*now_ns)(void *user); // monotonic, for deadlines and durations
+    int64_t (*unix_ms)(void *user); // wall clock, for records only
+    void *user;                     // borrowed
 };
 
 /** CLOCK_MONOTONIC and CLOCK_REALTIME. */

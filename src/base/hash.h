@@ -16,6 +16,7 @@ uint64_t hash_u64(uint64_t value, uint64_t seed);
 uint64_t hash_process_seed(void);
 
 #define HASH_SHA256_BYTES 32
+/** SHA-256 of the bytes of `s`. */
 void hash_sha256(struct str s, uint8_t ret_digest[HASH_SHA256_BYTES]);
 
 #endif

@@ -8,9 +8,10 @@
 
 /* How the parser works.
  *
- * One pass of recursive descent, never deeper than depth_max.  The elements of open containers lie on
- * a `pending` stack; when a container closes, its elements are copied to the arena in one piece, so
- * arrays are contiguous although their length was not known.  Strings and numbers are read in json_text.c.
+ * One pass of recursive descent, never deeper than depth_max.  The elements of open containers lie
+ * on a `pending` stack; when a container closes, its elements are copied to the arena in one piece,
+ * so arrays are contiguous although their length was not known.  Strings and numbers are read in
+ * json_text.c.
  *
  * Why not count first?  A second pass over 20 MB costs more than copying the elements once. */
 

@@ -35,7 +35,7 @@ struct json_value {
     struct str string; // unescaped UTF-8, in the arena or in the source text (borrowed from both)
     struct str source; // the bytes of this value in the parsed text, quotes and brackets included
     uint32_t n_items;  // array elements or object members
-    struct json_value *items;   // [n_items] array elements
+    struct json_value *items;    // [n_items] array elements
     struct json_member *members; // [n_items] object members
 };
 
@@ -45,8 +45,8 @@ struct json_member {
 };
 
 struct json_limits {
-    uint32_t depth_max;  // 0: 64
-    uint32_t values_max; // 0: 4,000,000
+    uint32_t depth_max;        // 0: 64
+    uint32_t values_max;       // 0: 4,000,000
     bool allow_duplicate_keys; // keep the last; only for files where publishers are known to repeat
 };
 

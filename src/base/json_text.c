@@ -29,8 +29,9 @@ enum status json_text_fail_key(struct json_text *in, struct str value, struct st
     struct str shown = str_slice(key, 0, 64);
 
     shown.len = utf8_valid_prefix(shown);
-    snprintf(what, sizeof(what), "the key \"%.*s\"%s appears twice in one object; its second value is",
-             STR_ARG(shown), shown.len < key.len ? "..." : "");
+    snprintf(what, sizeof(what),
+             "the key \"%.*s\"%s appears twice in one object; its second value is", STR_ARG(shown),
+             shown.len < key.len ? "..." : "");
     return json_text_fail(in, E_INVALID, (size_t)(value.ptr - in->text.ptr), what);
 }
 
@@ -51,9 +52,9 @@ static size_t skip_plain(struct str s, size_t at)
     while (s.len - at >= 16) {
         __m128i v = _mm_loadu_si128((const void *)(s.ptr + at));
         /* signed compare: control bytes and bytes over 0x7F are both below a space */
-        __m128i hit = _mm_or_si128(_mm_cmplt_epi8(v, space),
-                                   _mm_or_si128(_mm_cmpeq_epi8(v, quote),
-                                                _mm_cmpeq_epi8(v, backslash)));
+        __m128i hit =
+            _mm_or_si128(_mm_cmplt_epi8(v, space),
+                         _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
         int mask = _mm_movemask_epi8(hit);
 
         if (mask != 0) {
@@ -228,7 +229,7 @@ static enum status unescape(struct json_text *in, size_t begin, size_t stop, str
 enum status json_text_string(struct json_text *in, struct str *ret_string)
 {
     size_t begin = in->at + 1;
-    size_t stop;
+    size_t stop = begin;
     enum status rc = scan_string(in, begin, &stop);
 
     if (rc != OK) {

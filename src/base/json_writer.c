@@ -83,7 +83,8 @@ void json_write_double(struct buf *out, double v, bool python_style)
     buf_append(out, text, number_from_f64(v, !python_style, text));
 }
 
-/* Python prints integers of any size as they are, so a literal too big for int64 keeps its bytes. */
+/* Python prints integers of any size as they are, so a literal too big for int64 keeps its
+ * bytes. */
 static void write_number(struct buf *out, const struct json_value *v)
 {
     if (v->source.len > 0 && str_find_byte(v->source, '.', 0) == SIZE_MAX &&

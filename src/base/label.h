@@ -10,6 +10,7 @@
 
 enum label { LABEL_PUBLIC = 0, LABEL_INTERNAL = 1, LABEL_CONFIDENTIAL = 2, LABEL_PRIVATE = 3 };
 
+/** "public", "internal", "confidential" or "private". */
 const char *label_name(enum label l);
 /** Errors: INVALID for an unknown word. */
 MUST_USE enum status label_parse(struct str s, enum label *ret_label);

@@ -24,7 +24,8 @@ MUST_USE enum status mailbox_try_receive(struct mailbox *box, void *ret_item);
 /** Wait for an item up to `timeout_ms` (UINT32_MAX: for ever).  Errors: TIMEOUT, CLOSED. */
 MUST_USE enum status mailbox_receive(struct mailbox *box, uint32_t timeout_ms, void *ret_item);
 void mailbox_close(struct mailbox *box);
-/** eventfd that is readable while items wait; for poll/libevent (level triggered).  Do not read it. */
+/** eventfd that is readable while items wait; for poll/libevent (level triggered).  Do not read
+ * it. */
 int mailbox_fd(const struct mailbox *box);
 uint32_t mailbox_count(struct mailbox *box);
 

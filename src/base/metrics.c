@@ -181,9 +181,9 @@ static void add_value(struct metric_series *s, double v)
 {
     uint64_t seen = atomic_load_explicit(&s->value_bits, memory_order_relaxed);
 
-    while (!atomic_compare_exchange_weak_explicit(
-        &s->value_bits, &seen, bits_from_double(double_from_bits(seen) + v), memory_order_relaxed,
-        memory_order_relaxed)) {
+    while (!atomic_compare_exchange_weak_explicit(&s->value_bits, &seen,
+                                                  bits_from_double(double_from_bits(seen) + v),
+                                                  memory_order_relaxed, memory_order_relaxed)) {
     }
 }
 

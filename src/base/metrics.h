@@ -17,6 +17,7 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 struct metrics;       // the registry
 struct metric_series; // one (name, label values) pair
 
+/** An empty registry; NULL without memory. */
 struct metrics *metrics_create(void);
 void metrics_destroy(struct metrics *m);
 
@@ -24,8 +25,8 @@ void metrics_destroy(struct metrics *m);
  * Declare one series.  The same name with other labels adds a series to the family; help and kind
  * must then agree (CHECK).
  *
- * labels   Prometheus form without braces, e.g. `model_name="glm-4",engine="0"`, or ""; values must be
- *          escaped already (metrics_escape_label).  Copied.
+ * labels   Prometheus form without braces, e.g. `model_name="glm-4",engine="0"`, or ""; values must
+ *          be escaped already (metrics_escape_label).  Copied.
  * bounds   [n_bounds] ascending upper bounds, histograms only; copied.
  * Returns a pointer that lives as long as the registry.  Start-up only; CHECKs on no memory.
  */

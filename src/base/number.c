@@ -72,8 +72,8 @@ size_t number_scan(struct str s, size_t at, bool *ret_is_integer)
  * division rounds correctly (Clinger 1990).  Covers prices, probabilities and scores. */
 static bool exact_small(struct str s, double *ret_value)
 {
-    static const double pow10[] = {1.0,  1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                   1e8,  1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    static const double pow10[] = {1.0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
     uint64_t digits = 0;
     size_t n_fraction = 0;
     bool negative = s.len > 0 && s.ptr[0] == '-';

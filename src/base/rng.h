@@ -10,7 +10,8 @@
 
 /** 128 random bits for (key, counter). */
 void rng_block(uint64_t key, uint64_t counter_hi, uint64_t counter_lo, uint32_t ret_words[4]);
-/** Uniform in [0, 1) with 53 bits, from the first two words of rng_block(seed, stream, position). */
+/** Uniform in [0, 1) with 53 bits, from the first two words of rng_block(seed, stream,
+ * position). */
 double rng_uniform(uint64_t seed, uint64_t stream, uint64_t position);
 /** 64 bits from the operating system (getrandom); ends the process if that fails. */
 uint64_t rng_from_system(void);

@@ -1,9 +1,7 @@
 #include "base/status.h"
-#include "base/check.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *status_name(enum status s)
@@ -39,6 +37,8 @@ const char *status_name(enum status s)
     return "unknown";
 }
 
+/* tidy-allow: prefix because struct error is the other half of a status. */
+
 /* Step back from a cut inside a UTF-8 sequence: drop the continuation bytes and their lead byte. */
 static void cut_at_character(char *text, size_t len)
 {
@@ -53,7 +53,8 @@ static void cut_at_character(char *text, size_t len)
     text[end] = '\0';
 }
 
-__attribute__((format(printf, 2, 0))) static void format_into(char *text, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void format_into(char *text, const char *fmt,
+                                                              va_list args)
 {
     int n = vsnprintf(text, ERROR_TEXT_MAX, fmt, args);
 
@@ -62,7 +63,7 @@ __attribute__((format(printf, 2, 0))) static void format_into(char *text, const 
     }
 }
 
-enum status error_set(struct error *err, enum status s, const char *fmt, ...)
+enum status error_fill(struct error *err, enum status s, const char *fmt, ...)
 {
     va_list args;
 
@@ -76,7 +77,7 @@ enum status error_set(struct error *err, enum status s, const char *fmt, ...)
     return s;
 }
 
-enum status error_prefix(struct error *err, enum status s, const char *fmt, ...)
+enum status error_fill_prefix(struct error *err, enum status s, const char *fmt, ...)
 {
     char prefix[ERROR_TEXT_MAX];
     char whole[2 * ERROR_TEXT_MAX + 2];
@@ -97,11 +98,4 @@ enum status error_prefix(struct error *err, enum status s, const char *fmt, ...)
     }
     memcpy(err->text, whole, len + 1);
     return s;
-}
-
-_Noreturn void check_failed(const char *file, int line, const char *cond)
-{
-    fprintf(stderr, "kontor: internal fault at %s:%d: %s does not hold. Please report this.\n", file,
-            line, cond);
-    abort();
 }

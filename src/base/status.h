@@ -1,7 +1,8 @@
 /* status.h - the one way a function says how it went.
  *
- * OK is 0, failures are negative.  Everything the outside can cause (files, requests, configuration,
- * network, exhaustion) returns enum status; CHECK in check.h is for our own bugs only.
+ * OK is 0, failures are negative.  Everything the outside can cause (files, requests,
+ * configuration, network, exhaustion) returns enum status; CHECK in check.h is for our own bugs
+ * only.
  * Outputs are called ret_x, come last and are untouched on failure.
  */
 #ifndef BASE_STATUS_H
@@ -40,9 +41,22 @@ struct error {
 
 /** Set `err` (may be NULL) and return `s`, so that `return error_set(...)` reads well.
  *  A text longer than ERROR_TEXT_MAX - 1 bytes is cut at a UTF-8 boundary. */
-enum status error_set(struct error *err, enum status s, const char *fmt, ...) PRINTF_LIKE(3, 4);
+#define error_set(err, s, ...) error_same(s, error_fill(err, s, __VA_ARGS__))
 
 /** Put "prefix: " in front of the text of `err` (may be NULL); keeps the status, returns it. */
-enum status error_prefix(struct error *err, enum status s, const char *fmt, ...) PRINTF_LIKE(3, 4);
+#define error_prefix(err, s, ...) error_same(s, error_fill_prefix(err, s, __VA_ARGS__))
+
+/** What error_set and error_prefix call. */
+enum status error_fill(struct error *err, enum status s, const char *fmt, ...) PRINTF_LIKE(3, 4);
+enum status error_fill_prefix(struct error *err, enum status s, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+
+/* Macros around it, so that compilers and analyzers see which status comes back: with an opaque
+ * function they believe that a failure may be OK and report unset outputs. */
+static inline enum status error_same(enum status s, enum status filled)
+{
+    (void)filled;
+    return s;
+}
 
 #endif

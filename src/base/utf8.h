@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Decode the character at s.ptr[at].  Returns its length 1..4 and sets *ret_cp, or 0 when the bytes
- *  there are invalid or cut off (then *ret_cp is U+FFFD).  at < s.len required. */
+/** Decode the character at s.ptr[at].  Returns its length 1..4 and sets *ret_cp, or 0 when the
+ *  bytes there are invalid or cut off (then *ret_cp is U+FFFD).  at < s.len required. */
 unsigned utf8_decode(struct str s, size_t at, uint32_t *ret_cp);
 /** Write `cp` (a valid scalar value) to out[4]; returns the length. */
 unsigned utf8_encode(uint32_t cp, char out[4]);

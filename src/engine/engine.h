@@ -44,6 +44,7 @@ struct engine_config {
     const char *cpu_level;           // NULL: best; "ref", "avx2", "avx512", "avx512bf16"
     uint64_t seed;
     struct metrics *metrics;         // borrowed: outlives the engine; may be NULL
+    const char *served_model_name;   // borrowed during create: label of the metrics; NULL: the folder
     /* Called from the creating thread while loading, share in 0..1.  May be NULL. */
     void (*on_progress)(void *user, const char *phase, double share);
     void *user;

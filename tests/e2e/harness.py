@@ -10,9 +10,9 @@
     if __name__ == "__main__":
         main()
 
-A Server picks a free port, runs in a temporary folder, keeps the program's stderr in `log()`, and is
-ended with SIGTERM.  Tests of one file run in the order they stand in; `x_test.py PATTERN` runs those
-whose name contains PATTERN.
+A Server picks a free port, runs in a temporary folder, keeps the program's stderr in `log()`, and
+is ended with SIGTERM.  Tests of one file run in the order they stand in; `x_test.py PATTERN` runs
+those whose name contains PATTERN.
 """
 import contextlib
 import http.client

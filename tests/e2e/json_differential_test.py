@@ -1,7 +1,7 @@
 """base/json against Python's json on generated and damaged documents: same verdict, same print.
 
-Where we are stricter than Python the oracle says so: lone surrogates, NaN and Infinity, repeated keys,
-numbers that round to infinity, more than 64 levels, bytes that are not UTF-8.
+Where we are stricter than Python the oracle says so: lone surrogates, NaN and Infinity, repeated
+keys, numbers that round to infinity, more than 64 levels, bytes that are not UTF-8.
 """
 import json
 import math
@@ -94,7 +94,8 @@ def random_value(rng, levels):
     if kind == 0:
         return rng.choice((None, True, False))
     if kind == 1:
-        return rng.choice((0, 1, -1, 2**63 - 1, -2**63, 2**63, 10**30, rng.randrange(-10**6, 10**6)))
+        return rng.choice((0, 1, -1, 2**63 - 1, -2**63, 2**63, 10**30,
+                           rng.randrange(-10**6, 10**6)))
     if kind == 2:
         return random_double(rng)
     if kind == 3:
@@ -124,8 +125,9 @@ def damage(rng, document):
         return document[:at]
     if kind == 1:
         return document[:at] + document[at + 1:]
-    inserted = rng.choice((b"\\", b'"', b",", b"[", b"]", b"{", b"}", b"0", b"-", b".", b"e", b"\x00",
-                           b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\\ud800",
+    inserted = rng.choice((b"\\", b'"', b",", b"[", b"]", b"{", b"}", b"0", b"-", b".", b"e",
+                           b"\x00", b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+                           b"\\ud800",
                            b"\\u00e9", b"\xef\xbb\xbf", b"NaN", b"/*x*/", b"\x0b", b"\xc2\xa0"))
     if kind == 2:
         return document[:at] + inserted + document[at:]

@@ -50,7 +50,8 @@ int main(int argc, char **argv)
 
     puts("1..1");
     if (dir == NULL) {
-        printf("not ok 1 - %s: %s\n", argc == 2 ? argv[1] : "usage: fuzz_x CORPUS", strerror(errno));
+        printf("not ok 1 - %s: %s\n", argc == 2 ? argv[1] : "usage: fuzz_x CORPUS",
+               strerror(errno));
         return 1;
     }
     while ((entry = readdir(dir)) != NULL) {

@@ -3,8 +3,8 @@
 
     tests/fuzz/run.py [--seconds N] [TARGET ...]
 
-New inputs go to build/fuzz/new/<target>/, so that a run does not change the repository; a finding is
-left there as crash-*, and belongs into tests/fuzz/corpus/<target>/ together with the repair.
+New inputs go to build/fuzz/new/<target>/, so that a run does not change the repository; a finding
+is left there as crash-*, and belongs into tests/fuzz/corpus/<target>/ together with the repair.
 """
 import argparse
 import pathlib
@@ -27,8 +27,8 @@ def fuzz(program, seconds):
          str(ROOT / "tests" / "fuzz" / "corpus" / name)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     runs = [line.split()[-1] for line in done.stdout.splitlines() if "number_of_executed" in line]
-    print(f"{'ok  ' if done.returncode == 0 else 'FAIL'} fuzz/{name:24} {runs[0] if runs else 0} runs",
-          flush=True)
+    word = "ok" if done.returncode == 0 else "FAIL"
+    print(f"{word:4} fuzz/{name:24} {runs[0] if runs else 0} runs", flush=True)
     if done.returncode != 0:
         lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
         print("\n".join("     | " + line[:300] for line in lines[-40:]))

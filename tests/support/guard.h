@@ -1,7 +1,7 @@
 /* guard.h - a copy of bytes whose end touches an unreadable page: a parser that looks one byte too
  * far faults.  For guard-page and byte-at-a-time tests of everything that reads outside input. */
-#ifndef TESTS_GUARD_H
-#define TESTS_GUARD_H
+#ifndef TESTS_SUPPORT_GUARD_H
+#define TESTS_SUPPORT_GUARD_H
 
 #include "base/str.h"
 

@@ -4,8 +4,8 @@
  * that fails prints both values and ends its test; use them on the test's own thread only.
  * `./build/tests/unit_str PATTERN` runs the tests whose name matches (* and ?).
  */
-#ifndef TESTS_TEST_H
-#define TESTS_TEST_H
+#ifndef TESTS_SUPPORT_TEST_H
+#define TESTS_SUPPORT_TEST_H
 
 #include "base/status.h"
 #include "base/str.h"
@@ -45,8 +45,7 @@ struct str test_read_file(const char *path);
 
 void test_expect_u64(const char *file, int line, const char *what, uint64_t got, uint64_t want);
 void test_expect_i64(const char *file, int line, const char *what, int64_t got, int64_t want);
-void test_expect_str(const char *file, int line, const char *what, struct str got,
-                     struct str want);
+void test_expect_str(const char *file, int line, const char *what, struct str got, struct str want);
 void test_expect_near(const char *file, int line, const char *what, double got, double want,
                       double tolerance);
 void test_expect_status(const char *file, int line, const char *what, enum status got,

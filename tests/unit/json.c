@@ -28,8 +28,9 @@ static const struct json_value *parse_ok(struct str text)
 
 TEST(kinds_and_views)
 {
-    const struct json_value *v = parse_ok(STR(" {\"s\":\"x\\n\",\"i\":-5,\"d\":1.5,\"b\":true,"
-                                              "\"n\":null,\"a\":[1,[],{}],\"big\":9223372036854775808} "));
+    const struct json_value *v =
+        parse_ok(STR(" {\"s\":\"x\\n\",\"i\":-5,\"d\":1.5,\"b\":true,"
+                     "\"n\":null,\"a\":[1,[],{}],\"big\":9223372036854775808} "));
 
     EXPECT_EQ_INT((int)v->kind, JSON_OBJECT);
     EXPECT_EQ_U32(v->n_items, 7);
@@ -85,7 +86,8 @@ TEST(escapes)
     const struct json_value *v =
         parse_ok(STR("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u00E9\\u4e2d\\ud83d\\uDE00\\uFFFF\""));
 
-    EXPECT_EQ_STR(v->string, STR("\"\\/\b\f\n\r\t\0\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80\xEF\xBF\xBF"));
+    EXPECT_EQ_STR(v->string,
+                  STR("\"\\/\b\f\n\r\t\0\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80\xEF\xBF\xBF"));
 }
 
 static void expect_refused(const char *text, enum status want, const char *needle)
@@ -129,8 +131,8 @@ TEST(errors_say_what_and_where)
 
 TEST(numbers_outside_the_grammar_are_refused)
 {
-    static const char *const bad[] = {"01", "-", "+1", "1.", ".5", "1e", "1e+", "0x1", "1.e5", "-01",
-                                      "1..2", "1e5.5", "--1", "1-", "1_000"};
+    static const char *const bad[] = {"01",   "-",   "+1",   "1.",    ".5",  "1e", "1e+",  "0x1",
+                                      "1.e5", "-01", "1..2", "1e5.5", "--1", "1-", "1_000"};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         const struct json_value *root = NULL;
@@ -216,10 +218,11 @@ TEST(the_whole_parses_at_a_guard_page)
 
     buf_init(&out, 4096);
     json_write_value(&out, parse_ok(g.text), 0);
-    EXPECT_EQ_STR(buf_str(&out),
-                  STR("{\"model\": \"glm-4\", \"messages\": [{\"role\": \"user\", \"content\": "
-                      "\"Gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80 \\\"x\\\"\"}], \"n\": 1, \"t\": -25.0, "
-                      "\"s\": [true, false, null], \"o\": {}}"));
+    EXPECT_EQ_STR(
+        buf_str(&out),
+        STR("{\"model\": \"glm-4\", \"messages\": [{\"role\": \"user\", \"content\": "
+            "\"Gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80 \\\"x\\\"\"}], \"n\": 1, \"t\": -25.0, "
+            "\"s\": [true, false, null], \"o\": {}}"));
     EXPECT_EQ_I64(parse_ok(number.text)->integer, 12);
     buf_done(&out);
     guard_done(&g);

@@ -93,8 +93,8 @@ TEST(signed_numbers_reach_both_ends)
 
 TEST(floating_numbers_follow_the_json_grammar)
 {
-    static const char *const bad[] = {"", ".5", "1.", "+1", "01", "1e", "0x1p3", "inf", "nan", "1,5",
-                                      " 1", "1 ", "-", "--1", "1e+", "1.5f"};
+    static const char *const bad[] = {"",    ".5",  "1.", "+1", "01", "1e",  "0x1p3", "inf",
+                                      "nan", "1,5", " 1", "1 ", "-",  "--1", "1e+",   "1.5f"};
     double v = 7.0;
 
     EXPECT_OK(str_to_f64(STR("-12.5e-1"), &v));

@@ -12,7 +12,11 @@ static bool is_scalar(uint32_t cp)
 /* The definition, written differently: decode loosely, then refuse what encodes otherwise. */
 static unsigned decode_slowly(const unsigned char *p, size_t left)
 {
-    unsigned len = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
+    unsigned len = p[0] < 0x80       ? 1
+                   : p[0] >> 5 == 6  ? 2
+                   : p[0] >> 4 == 14 ? 3
+                   : p[0] >> 3 == 30 ? 4
+                                     : 0;
     uint32_t cp = len == 1 ? p[0] : p[0] & (0x7Fu >> len);
     char again[4];
 

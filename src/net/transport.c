@@ -1,0 +1,60 @@
+#include "net/transport.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum status transport_read(struct transport *t, void *buf, size_t cap, size_t *ret_n)
+{
+    ssize_t n;
+
+    do {
+        n = recv(t->fd, buf, cap, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        *ret_n = (size_t)n;
+        return OK;
+    }
+    if (n == 0) {
+        return E_CLOSED;
+    }
+    return errno == EAGAIN ? E_AGAIN : E_IO;
+}
+
+enum status transport_write(struct transport *t, const void *bytes, size_t n, size_t *ret_n)
+{
+    ssize_t sent;
+
+    do {
+        sent = send(t->fd, bytes, n, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0) {
+        *ret_n = (size_t)sent;
+        return OK;
+    }
+    if (errno == EAGAIN) {
+        return E_AGAIN;
+    }
+    return errno == EPIPE || errno == ECONNRESET ? E_CLOSED : E_IO;
+}
+
+bool transport_alive(const struct transport *t)
+{
+    char byte;
+    const ssize_t n = recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+void transport_finish(struct transport *t)
+{
+    shutdown(t->fd, SHUT_WR);
+}
+
+void transport_close(struct transport *t)
+{
+    if (t->fd >= 0) {
+        close(t->fd);
+        t->fd = -1;
+    }
+}

@@ -1,0 +1,1 @@
+"""Rules of tools/tidy.py, one module per kind."""
