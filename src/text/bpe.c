@@ -142,8 +142,7 @@ const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_
     return m->left >= 0 ? m : NULL;
 }
 
-enum status bpe_add_merge(struct bpe *b, int32_t left, int32_t right, uint32_t rank,
-                          int32_t merged)
+enum status bpe_add_merge(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t merged)
 {
     struct bpe_merge *slot = find_merge_slot(b, left, right);
 

@@ -149,8 +149,7 @@ static void rank_symbol(const struct bpe *b, struct symbol *symbols, uint32_t at
 {
     uint32_t next = symbols[at].next;
 
-    symbols[at].rank =
-        next == NONE ? NO_RANK : pair_of(b, symbols[at].id, symbols[next].id).rank;
+    symbols[at].rank = next == NONE ? NO_RANK : pair_of(b, symbols[at].id, symbols[next].id).rank;
 }
 
 static void rank_and_push(const struct bpe *b, struct symbol *symbols, struct heap *h, uint32_t at)
@@ -163,7 +162,8 @@ static void rank_and_push(const struct bpe *b, struct symbol *symbols, struct he
     }
 }
 
-static void merge_with_next(const struct bpe *b, struct symbol *symbols, struct heap *h, uint32_t at)
+static void merge_with_next(const struct bpe *b, struct symbol *symbols, struct heap *h,
+                            uint32_t at)
 {
     struct symbol *left = &symbols[at];
     struct symbol *right = &symbols[left->next];

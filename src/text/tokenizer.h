@@ -18,7 +18,8 @@ struct tokenizer;
  *  Errors: NOT_FOUND, INVALID, UNSUPPORTED (another algorithm, normaliser or regex; err names it). */
 MUST_USE enum status tokenizer_load(const char *dir, struct tokenizer **ret_tok, struct error *err);
 /** Same from memory; for tests and fuzzing. */
-MUST_USE enum status tokenizer_parse(struct str json, struct tokenizer **ret_tok, struct error *err);
+MUST_USE enum status tokenizer_parse(struct str json, struct tokenizer **ret_tok,
+                                     struct error *err);
 /** The rank file (lines "base64 rank") with the text of tokenizer_config.json, from memory. */
 MUST_USE enum status tokenizer_parse_ranks(struct str ranks, struct str config,
                                            struct tokenizer **ret_tok, struct error *err);

@@ -32,13 +32,14 @@ static void make_bpe(struct bpe *b, uint64_t seed, uint32_t n_tokens, unsigned a
         for (unsigned part = 0; part < 2; part++) {
             uint32_t pool = alphabet + b->n_tokens - 256;
             uint32_t pick = (uint32_t)(rng_uniform(seed, part, k) * pool);
-            struct str s = bpe_token(b, (int32_t)(pick < alphabet ? 'a' + pick
-                                                                  : 256 + pick - alphabet));
+            struct str s =
+                bpe_token(b, (int32_t)(pick < alphabet ? 'a' + pick : 256 + pick - alphabet));
 
             memcpy(joined + n, s.ptr, s.len > 30 ? 30 : s.len);
             n += s.len > 30 ? 30 : s.len;
         }
-        (void)!bpe_add_token(b, (struct str){joined, n}, true); // a repetition: the next k tries again
+        (void)!bpe_add_token(b, (struct str){joined, n},
+                             true); // a repetition: the next k tries again
     }
     EXPECT_EQ_U32(b->n_tokens, n_tokens);
     EXPECT_OK(bpe_seal(b, &missing));
@@ -119,7 +120,8 @@ TEST(agrees_with_the_definition_at_every_length)
         make_bpe(&b, seed, 256 + 80 * (uint32_t)seed, 2 + (unsigned)seed % 3);
         for (size_t len = 1; len <= sizeof(text); len++) {
             for (size_t i = 0; i < len; i++) {
-                text[i] = (char)('a' + (int)(rng_uniform(seed, 100 + len, i) * (double)(2 + seed % 3)));
+                text[i] =
+                    (char)('a' + (int)(rng_uniform(seed, 100 + len, i) * (double)(2 + seed % 3)));
             }
             compare(&b, &s, (struct str){text, len});
         }
@@ -181,7 +183,8 @@ TEST(tables_refuse_repetitions_and_gaps)
     }
     EXPECT_STATUS(bpe_add_token(&b, STR("a"), true), E_INVALID);
     EXPECT_STATUS(bpe_add_token(&b, STR(""), true), E_INVALID);
-    EXPECT_OK(bpe_add_token(&b, STR("a"), false)); // an added token: bytes, but not in the vocabulary
+    EXPECT_OK(
+        bpe_add_token(&b, STR("a"), false)); // an added token: bytes, but not in the vocabulary
     EXPECT_EQ_INT(bpe_find(&b, STR("a"), bpe_hash(&b, STR("a"))), 'a');
     EXPECT_EQ_STR(bpe_token(&b, 255), STR("a"));
     EXPECT_STATUS(bpe_seal(&b, &byte), E_INVALID);

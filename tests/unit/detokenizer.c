@@ -66,7 +66,9 @@ TEST(maximal_prefixes_become_one_replacement)
     expect_bytes(t, "\xE0\x80\x80", REPLACEMENT REPLACEMENT REPLACEMENT);
     expect_bytes(t, "\xED\xA0\x80", REPLACEMENT REPLACEMENT REPLACEMENT);
     expect_bytes(t, "\xF4\x90\x80\x80", REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT);
-    expect_bytes(t, "\xE1\x80\xE2\xF0\x91\x92\xF1\xBF" "A",
+    expect_bytes(t,
+                 "\xE1\x80\xE2\xF0\x91\x92\xF1\xBF"
+                 "A",
                  REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT "A");
     expect_bytes(t, "\xE4\xE4\xBD\xA0", REPLACEMENT "\xE4\xBD\xA0");
     expect_bytes(t, "\xFF\xC3\xA9\xFF", REPLACEMENT "\xC3\xA9" REPLACEMENT);

@@ -89,7 +89,7 @@ TEST(stray_bytes_are_single_others)
     expect_cut("ab\x80\x80 1", "ab|\x80\x80| |1");
     expect_cut("\xE4\xB8 x", "\xE4\xB8| x");
     expect_cut("\xED\xA0\x80z", "\xED\xA0\x80|z"); // a surrogate is three stray bytes
-    expect_cut("'\xC5", "'\xC5");                   // the first byte of U+017F
+    expect_cut("'\xC5", "'\xC5");                  // the first byte of U+017F
     expect_cut(" \xFF\n", " \xFF\n");
 }
 
@@ -117,7 +117,10 @@ struct atom {
 };
 
 #define ANY ((size_t)-1)
-#define END_ATOM {.kind = CLASS, .min = ANY}
+#define END_ATOM                                                                                   \
+    {                                                                                              \
+        .kind = CLASS, .min = ANY                                                                  \
+    }
 
 static const struct atom alternatives[][4] = {
     {{LITERAL_NOCASE, .letter = '\''}, {LITERAL_NOCASE, .letter = 's'}, END_ATOM},
@@ -209,10 +212,11 @@ static size_t oracle_next(const struct chars *c, size_t at)
     return ANY;
 }
 
-static const uint32_t samples[] = {
-    'a', 's',  'S',  't', 'r',  'e',    'v',    'l',    'm',    'd',    0x17F,  0x4E2D,  0xE9,
-    '1', '2',  0xBD, ' ', ' ',  ' ',    '\n',   '\n',   '\r',   '\t',   0x85,   0xA0,    0x3000,
-    '!', '\'', '\'', '.', 0x301, 0x1F600, 0x200B, 0x2028, 0xFFFD, 0x10FFFF, '_', '\0'};
+static const uint32_t samples[] = {'a',    's',    'S',    't',      'r',  'e',  'v',   'l',
+                                   'm',    'd',    0x17F,  0x4E2D,   0xE9, '1',  '2',   0xBD,
+                                   ' ',    ' ',    ' ',    '\n',     '\n', '\r', '\t',  0x85,
+                                   0xA0,   0x3000, '!',    '\'',     '\'', '.',  0x301, 0x1F600,
+                                   0x200B, 0x2028, 0xFFFD, 0x10FFFF, '_',  '\0'};
 
 static void compare_with_oracle(uint64_t seed)
 {

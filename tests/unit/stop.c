@@ -206,8 +206,7 @@ static size_t naive_held(struct str text, const struct str *stops, uint32_t n)
 {
     for (size_t held = text.len; held > 0; held--) {
         for (uint32_t i = 0; i < n; i++) {
-            if (held < stops[i].len &&
-                str_ends(text, str_slice(stops[i], 0, held))) {
+            if (held < stops[i].len && str_ends(text, str_slice(stops[i], 0, held))) {
                 return held;
             }
         }

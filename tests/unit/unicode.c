@@ -40,7 +40,7 @@ TEST(samples_of_each_class)
     EXPECT_EQ_U32(unicode_class_of('a'), UNICODE_LETTER);
     EXPECT_EQ_U32(unicode_class_of(0x00DF), UNICODE_LETTER);
     EXPECT_EQ_U32(unicode_class_of(0x4E2D), UNICODE_LETTER);
-    EXPECT_EQ_U32(unicode_class_of(0x02B0), UNICODE_LETTER); // Lm
+    EXPECT_EQ_U32(unicode_class_of(0x02B0), UNICODE_LETTER);  // Lm
     EXPECT_EQ_U32(unicode_class_of(0x323AF), UNICODE_LETTER); // last of extension H, new in 15.0
     EXPECT_EQ_U32(unicode_class_of(0x323B0), UNICODE_OTHER);
     EXPECT_EQ_U32(unicode_class_of('7'), UNICODE_NUMBER);
