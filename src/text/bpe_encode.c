@@ -1,12 +1,14 @@
 /* bpe_encode.c - merging one piece.
  *
- * Short pieces: an array, the lowest rank found by looking at all pairs.  n is small, the array stays
- * in the first-level cache, and there is nothing to allocate.
+ * Short pieces: an array, the lowest rank found by looking at all pairs.  n is small, the array
+ * stays in the first-level cache, and there is nothing to allocate.
  *
- * Long pieces: a doubly linked list of symbols and a binary heap of (rank, position).  An entry of the
- * heap is not taken out when its pair changes; it is recognised as stale when it comes up, because the
- * symbol at that position then has another rank (symbols only grow, so an old rank never returns).
- *   Why a heap?  "a" repeated a million times is one piece; looking at all pairs would take 10^12 steps.
+ * Long pieces: a doubly linked list of symbols and a binary heap of (rank, position).  An entry of
+ * the heap is not taken out when its pair changes; it is recognised as stale when it comes up,
+ * because the symbol at that position then has another rank (symbols only grow, so an old rank
+ * never returns).
+ *   Why a heap?  "a" repeated a million times is one piece; looking at all pairs would take 10^12
+ *   steps.
  *   How large?   n - 1 entries at the start, each merge takes one and adds at most two: below 2 n.
  */
 #include "text/bpe.h"

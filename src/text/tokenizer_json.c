@@ -1,7 +1,7 @@
 /* tokenizer_json.c - tokenizer.json: check that it is the algorithm we have, then fill the tables.
  *
- * What differs from GLM's byte-level BPE is refused by name; nothing is approximated.  "truncation" and
- * "padding" are ignored: they are habits of a training script, and servers do neither.
+ * What differs from GLM's byte-level BPE is refused by name; nothing is approximated.  "truncation"
+ * and "padding" are ignored: they are habits of a training script, and servers do neither.
  */
 #include "base/check.h"
 #include "base/utf8.h"
@@ -17,8 +17,8 @@ static const char file_name[] = TOKENIZER_JSON_NAME;
 
 /* ---- Byte-level alphabet ---- */
 
-/* Every byte is written as one visible character: printable Latin-1 as itself, the others counted up
- * from U+0100 in their order.  Returns 256 for a character outside the alphabet. */
+/* Every byte is written as one visible character: printable Latin-1 as itself, the others counted
+ * up from U+0100 in their order.  Returns 256 for a character outside the alphabet. */
 static unsigned byte_of_character(uint32_t cp)
 {
     if ((cp >= '!' && cp <= '~') || (cp >= 0xA1 && cp <= 0xAC) || (cp >= 0xAE && cp <= 0xFF)) {

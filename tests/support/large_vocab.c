@@ -80,8 +80,8 @@ static void write_letters(struct buf *out, struct str token)
 
 /* ---- The vocabulary ---- */
 
-/* How a token was put together.  Chaining the tokens that begin with the same part lets the maker find
- * p+q and q+r, whose overlap p+q+r can be split in two ways, as most published tokens can. */
+/* How a token was put together.  Chaining the tokens that begin with the same part lets the maker
+ * find p+q and q+r, whose overlap p+q+r can be split in two ways, as most published tokens can. */
 struct recipe {
     int32_t left; // -1: not put together
     int32_t right;

@@ -4,9 +4,9 @@
  *   tokenize_lines --write-large DIR              write the large made-up tokenizer.json into DIR
  *   tokenize_lines --write-prose BYTES FILE       write made-up prose for timing
  *
- * Input: per text its length (uint32, little endian) and its bytes.  Output: per text the number of ids
- * and the ids (int32).  Standard error gets "bytes=N ids=N seconds=S" for encoding alone, without
- * loading, reading and writing; with --repeat the best of N rounds.
+ * Input: per text its length (uint32, little endian) and its bytes.  Output: per text the number of
+ * ids and the ids (int32).  Standard error gets "bytes=N ids=N seconds=S" for encoding alone,
+ * without loading, reading and writing; with --repeat the best of N rounds.
  */
 #include "base/check.h"
 #include "support/large_vocab.h"

@@ -8,8 +8,8 @@
 
 #define IDS_MAX ((size_t)64 << 20)
 
-/* A vocabulary of all bytes and of random joins over a small alphabet, with every split of a token as a
- * merge whose rank is the token's id. */
+/* A vocabulary of all bytes and of random joins over a small alphabet, with every split of a token
+ * as a merge whose rank is the token's id. */
 static void make_bpe(struct bpe *b, uint64_t seed, uint32_t n_tokens, unsigned alphabet)
 {
     unsigned missing;
@@ -60,7 +60,8 @@ static void make_bpe(struct bpe *b, uint64_t seed, uint32_t n_tokens, unsigned a
     }
 }
 
-/* The definition, by bytes: join the neighbours whose joined bytes have the lowest id, leftmost first. */
+/* The definition, by bytes: join the neighbours whose joined bytes have the lowest id, leftmost
+ * first. */
 static size_t encode_naively(const struct bpe *b, struct str piece, int32_t *ids)
 {
     size_t ends[1024];

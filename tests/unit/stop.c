@@ -200,8 +200,8 @@ static bool naive(struct str text, const struct str *stops, uint32_t n, size_t *
     return false;
 }
 
-/* Text that was sent must not be needed later: with nothing matched so far, what is held back is the
- * longest end of the text that begins a stop string. */
+/* Text that was sent must not be needed later: with nothing matched so far, what is held back is
+ * the longest end of the text that begins a stop string. */
 static size_t naive_held(struct str text, const struct str *stops, uint32_t n)
 {
     for (size_t held = text.len; held > 0; held--) {

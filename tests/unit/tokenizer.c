@@ -1,4 +1,5 @@
-/* What the tokenizer promises beyond the reference vectors; refusals are in tokenizer_refusals.c. */
+/* What the tokenizer promises beyond the reference vectors; refusals are in
+ * tokenizer_refusals.c. */
 #include "text/tokenizer.h"
 #include "base/rng.h"
 #include "base/utf8.h"

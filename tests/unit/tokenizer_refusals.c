@@ -1,4 +1,5 @@
-/* Files that are not what we can read: each gets a status and a message that names what was found. */
+/* Files that are not what we can read: each gets a status and a message that names what was
+ * found. */
 #include "base/buf.h"
 #include "support/test.h"
 #include "text/tokenizer.h"
