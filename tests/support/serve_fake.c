@@ -1,11 +1,8 @@
-/* serve_fake.c - gateway_run over the fake engine, for end-to-end tests of the
- * gateway alone.
+/* serve_fake.c - gateway_run over the fake engine, for end-to-end tests of the gateway alone.
  *
  *   serve_fake serve --host H --port P [--api-key K]... [--NAME NUMBER]...
  *
- * Numbers: step-us, load-ms, slots, queue-max, head-ms, body-ms, idle-ms,
- * stall-ms, body-max, connections-max, out-high, queue-bytes, drain-ms,
- * request-ms, inflight-max, vllm-errors, load-fault.
+ * The numbers are in set_number.  /health brings the gauge fake_cancels up to date.
  */
 #include "base/check.h"
 #include "base/log.h"
