@@ -24,6 +24,7 @@ struct checkpoint;
 struct checkpoint *checkpoint_open(const char *dir, struct faults *faults);
 void checkpoint_close(struct checkpoint *c);
 
+/** Tensors of all files. */
 uint32_t checkpoint_tensor_count(const struct checkpoint *c);
 /** In order of file and offset. */
 const struct tensor *checkpoint_tensor(const struct checkpoint *c, uint32_t idx);

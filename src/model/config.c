@@ -256,7 +256,7 @@ static enum status parse_object(struct arena *arena, struct str text, const char
     enum status rc = arena == NULL ? E_NO_MEMORY : json_parse(arena, text, NULL, &root, &err);
 
     if (rc == OK && root->kind != JSON_OBJECT) {
-        rc = error_set(&err, E_INVALID, "holds a %s, not an object", json_kind_name(root->kind));
+        rc = error_set(&err, E_INVALID, "must hold an object, but holds: %s", json_kind_name(root->kind));
     }
     if (rc != OK) {
         faults_add_error(faults, where, &err);

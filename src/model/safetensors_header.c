@@ -195,7 +195,7 @@ static void read_tensor(struct header *h, const struct json_member *m)
         return;
     }
     if (v->kind != JSON_OBJECT) {
-        FAULT(h, E_INVALID, "tensor %s: the entry is a %s, not an object", t.name,
+        FAULT(h, E_INVALID, "tensor %s: the entry must be an object, but is: %s", t.name,
               json_kind_name(v->kind));
         return;
     }
@@ -269,7 +269,7 @@ static void check_cover(struct header *h)
 static enum status read_members(struct header *h, const struct json_value *root)
 {
     if (root->kind != JSON_OBJECT) {
-        FAULT(h, E_INVALID, "the header is a %s, not an object", json_kind_name(root->kind));
+        FAULT(h, E_INVALID, "the header must be an object, but is: %s", json_kind_name(root->kind));
         return E_INVALID;
     }
     if (root->n_items > SAFETENSORS_TENSORS_MAX) {
@@ -292,8 +292,8 @@ static enum status read_members(struct header *h, const struct json_value *root)
     return OK;
 }
 
-/* Room for the JSON tree of a header of n bytes.  A value of the tree is larger than its text, up to
- * some 50 times for "[],"; the ceiling keeps a hostile header from taking all memory. */
+/* Room for the JSON tree of a header of n bytes.  A value of the tree is larger than its text, up
+ * to some 50 times for "[],"; the ceiling keeps a hostile header from taking all memory. */
 static size_t tree_bytes_max(size_t n)
 {
     size_t room = 64 * n + ((size_t)1 << 20);

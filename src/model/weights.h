@@ -1,7 +1,7 @@
 /* weights.h - the one way from a tensor's name to its bytes: verified by name, dtype and shape.
  *
- * Everything the loader reads went through weights_verify() before the first byte was used; all faults
- * are reported together, with what was expected and what was found.  One thread.
+ * Everything the loader reads went through weights_verify() before the first byte was used; all
+ * faults are reported together, with what was expected and what was found.  One thread.
  */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
