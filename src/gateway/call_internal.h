@@ -169,10 +169,7 @@ struct call {
     struct loop_timer deadline;
     /* what the meter saw */
     uint64_t first_ns; // first text; 0: none
-    uint64_t last_ns;  // latest text
     struct chat_usage usage;
-    bool has_finish;
-    enum chat_finish finish;
 };
 
 /** A new call for an exchange; holds it.  NULL without memory (the exchange is answered then). */

@@ -37,22 +37,8 @@ struct route_meter {
     struct metric_series *duration;
 };
 
-#define GATEWAY_REASONS 5 // finished_reason: those of enum chat_finish, then "error"
-
 struct gateway_meters {
-    struct metric_series *running;
-    struct metric_series *waiting;
-    struct metric_series *kv_usage;
-    struct metric_series *kv_usage_old; // vllm:gpu_cache_usage_perc, which older readers ask for
-    struct metric_series *prompt_tokens;
-    struct metric_series *generation_tokens;
-    struct metric_series *success[GATEWAY_REASONS];
-    struct metric_series *first_token;
-    struct metric_series *inter_token;
-    struct metric_series *per_output_token;
-    struct metric_series *end_to_end;
-    struct metric_series *prompt_size;
-    struct metric_series *generation_size;
+    struct metric_series *first_text; // kontor_first_text_seconds
     struct metric_series *causes[CAUSE_COUNT]; // kontor_requests_total
     struct metric_series *connections;
     struct route_meter routes[ROUTES_MAX];

@@ -7,20 +7,15 @@ static void note_text(struct call *call)
 
     if (call->first_ns == 0) {
         call->first_ns = now_ns;
-        metrics_observe(call->gw->meters.first_token,
+        metrics_observe(call->gw->meters.first_text,
                         (double)(now_ns - http_exchange_begun_ns(call->x)) / 1e9);
-    } else {
-        metrics_observe(call->gw->meters.inter_token, (double)(now_ns - call->last_ns) / 1e9);
     }
-    call->last_ns = now_ns;
 }
 
 static void note_end(struct call *call, const struct chat_event *e)
 {
     call->usage = e->usage;
     if (e->kind == CHAT_EVENT_DONE) {
-        call->has_finish = true;
-        call->finish = e->finish;
         if (e->finish == CHAT_FINISH_ABORT && call->cause != CAUSE_CLIENT_GONE) {
             call_explain_abort(call);
         }

@@ -67,8 +67,8 @@ struct arch {
                                    uint32_t n_logits);
     /** Lay the pieces out in `workspace` (64-byte aligned, as many elements as asked for). */
     void (*place)(struct arch_state *s, float *workspace, uint32_t n_tokens, uint32_t n_logits);
-    void (*forward)(struct arch_state *s, const struct arch_run *run, const struct model_batch *batch,
-                    float *logits);
+    void (*forward)(struct arch_state *s, const struct arch_run *run,
+                    const struct model_batch *batch, float *logits);
 };
 
 #endif

@@ -20,7 +20,7 @@ struct shard {
 };
 
 struct checkpoint {
-    struct arena *arena; // owned
+    struct arena *arena;  // owned
     struct shard *shards; // owned, [n_shards]
     uint32_t n_shards;
     struct tensor *tensors; // owned, [n_tensors] by shard and offset
@@ -73,8 +73,8 @@ static void add_tensor(struct checkpoint *c, const struct tensor *t, uint32_t sh
 
     if (c->slots[at] != 0) {
         other = &c->tensors[c->slots[at] - 1];
-        faults_add(faults, E_INVALID, c->shards[shard_idx].name, "tensor %s is in %s already", t->name,
-                   c->shards[other->file_idx].name);
+        faults_add(faults, E_INVALID, c->shards[shard_idx].name, "tensor %s is in %s already",
+                   t->name, c->shards[other->file_idx].name);
         return;
     }
     *mine = *t;
@@ -148,7 +148,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Collect the shards that weight_map names. */
-static void collect_shards(struct checkpoint *c, const struct json_value *map, struct faults *faults)
+static void collect_shards(struct checkpoint *c, const struct json_value *map,
+                           struct faults *faults)
 {
     for (uint32_t i = 0; i < map->n_items; i++) {
         struct str file = json_string_or(&map->members[i].value, STR(""));
@@ -173,8 +174,8 @@ static void collect_shards(struct checkpoint *c, const struct json_value *map, s
 
 /* Does the tensor lie where the index says?  Shards that could not be read were reported already.
  * `listed` [n_tensors] gets a mark for tensors the index knows. */
-static void check_entry(const struct checkpoint *c, const char *name, const char *file, bool *listed,
-                        struct faults *faults)
+static void check_entry(const struct checkpoint *c, const char *name, const char *file,
+                        bool *listed, struct faults *faults)
 {
     struct shard key = {.name = file};
     const struct shard *promised =

@@ -55,8 +55,9 @@ static void refuse_architecture(const struct config_reader *r, struct str name,
                    known->models, supported.ptr == NULL ? "" : supported.ptr);
     } else {
         faults_add(r->faults, E_UNSUPPORTED, r->where,
-                   "architecture \"%.*s\" is unknown; built in: %s", (int)(name.len < 64 ? name.len : 64),
-                   name.len > 0 ? name.ptr : "", supported.ptr == NULL ? "" : supported.ptr);
+                   "architecture \"%.*s\" is unknown; built in: %s",
+                   (int)(name.len < 64 ? name.len : 64), name.len > 0 ? name.ptr : "",
+                   supported.ptr == NULL ? "" : supported.ptr);
     }
     buf_done(&supported);
 }
@@ -126,8 +127,7 @@ static void read_shape(const struct config_reader *r, struct model_config *c)
     }
     c->attention_bias = config_reader_bool_or(r, "attention_bias", true, true);
     c->tie_embeddings = config_reader_bool_or(r, "tie_word_embeddings", false, false);
-    c->rms_eps =
-        (float)config_reader_f64_or(r, "rms_norm_eps", 1e-12, 0.1, RMS_EPS_DEFAULT, true);
+    c->rms_eps = (float)config_reader_f64_or(r, "rms_norm_eps", 1e-12, 0.1, RMS_EPS_DEFAULT, true);
 }
 
 static void read_unsupported(const struct config_reader *r)
@@ -140,13 +140,13 @@ static void read_unsupported(const struct config_reader *r)
         config_reader_refuse(r, "hidden_act", act, E_UNSUPPORTED, "\"silu\" for this model");
     }
     if (quant != NULL) {
-        struct str method = json_string_or(
-            json_get(quant, STR("quant_method")), STR("unnamed"));
+        struct str method = json_string_or(json_get(quant, STR("quant_method")), STR("unnamed"));
 
-        faults_add(r->faults, E_UNSUPPORTED, r->where,
-                   "quantization_config (%.*s): quantised checkpoints are not built into this version; "
-                   "use the bfloat16 release",
-                   (int)(method.len < 40 ? method.len : 40), method.ptr);
+        faults_add(
+            r->faults, E_UNSUPPORTED, r->where,
+            "quantization_config (%.*s): quantised checkpoints are not built into this version; "
+            "use the bfloat16 release",
+            (int)(method.len < 40 ? method.len : 40), method.ptr);
     }
 }
 
@@ -155,16 +155,17 @@ static void read_dtype(const struct config_reader *r, struct model_config *c)
     static const struct {
         const char *name;
         enum dtype dtype;
-    } names[] = {{"bfloat16", DTYPE_BF16},       {"float16", DTYPE_F16},
-                 {"float32", DTYPE_F32},         {"torch.bfloat16", DTYPE_BF16},
-                 {"torch.float16", DTYPE_F16},   {"torch.float32", DTYPE_F32},
-                 {"half", DTYPE_F16},            {"float", DTYPE_F32}};
+    } names[] = {{"bfloat16", DTYPE_BF16},     {"float16", DTYPE_F16},
+                 {"float32", DTYPE_F32},       {"torch.bfloat16", DTYPE_BF16},
+                 {"torch.float16", DTYPE_F16}, {"torch.float32", DTYPE_F32},
+                 {"half", DTYPE_F16},          {"float", DTYPE_F32}};
     const char *key = config_reader_get(r, "dtype") != NULL ? "dtype" : "torch_dtype";
     const struct json_value *v = config_reader_get(r, key);
 
     c->stored_dtype = DTYPE_BF16;
     if (v == NULL) {
-        faults_note(r->faults, r->where, "neither dtype nor torch_dtype is there, bfloat16 is used");
+        faults_note(r->faults, r->where,
+                    "neither dtype nor torch_dtype is there, bfloat16 is used");
         return;
     }
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {

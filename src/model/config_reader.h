@@ -33,6 +33,7 @@ uint32_t config_reader_u32_or(const struct config_reader *r, const char *key, ui
 /** A finite number in [min, max]; missing: `fallback`.  `note`: say so. */
 double config_reader_f64_or(const struct config_reader *r, const char *key, double min, double max,
                             double fallback, bool note);
-bool config_reader_bool_or(const struct config_reader *r, const char *key, bool fallback, bool note);
+bool config_reader_bool_or(const struct config_reader *r, const char *key, bool fallback,
+                           bool note);
 
 #endif

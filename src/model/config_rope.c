@@ -93,9 +93,8 @@ static void read_yarn(const struct config_reader *r, struct model_config *c)
         return;
     }
     c->yarn_factor = config_reader_f64_or(r, "factor", 1.0, FACTOR_MAX, 1.0, false);
-    c->yarn_original_positions =
-        config_reader_u32_or(r, "original_max_position_embeddings", 1, CONFIG_POSITIONS_MAX,
-                             c->max_positions);
+    c->yarn_original_positions = config_reader_u32_or(r, "original_max_position_embeddings", 1,
+                                                      CONFIG_POSITIONS_MAX, c->max_positions);
     c->yarn_attention_factor = attention_factor(r, c->yarn_factor);
     c->yarn_beta_fast = config_reader_f64_or(r, "beta_fast", 1e-3, 1e6, 32.0, false);
     c->yarn_beta_slow = config_reader_f64_or(r, "beta_slow", 1e-3, 1e6, 1.0, false);
@@ -107,9 +106,10 @@ static void read_yarn(const struct config_reader *r, struct model_config *c)
     }
     positions = floor(c->yarn_factor * c->yarn_original_positions);
     if (positions > CONFIG_POSITIONS_MAX) {
-        faults_add(r->faults, E_INVALID, r->where,
-                   "%sfactor times original_max_position_embeddings is %.0f, at most %d are possible",
-                   r->prefix, positions, CONFIG_POSITIONS_MAX);
+        faults_add(
+            r->faults, E_INVALID, r->where,
+            "%sfactor times original_max_position_embeddings is %.0f, at most %d are possible",
+            r->prefix, positions, CONFIG_POSITIONS_MAX);
         return;
     }
     c->max_positions = (uint32_t)positions; // as vLLM derives it

@@ -48,8 +48,8 @@ static struct spread spread_of(const struct weight *w, const struct weight_part 
                                                           : (struct spread){1.0f, 0.1f};
 }
 
-void dummy_fill(uint64_t seed, const struct weight *w, const struct weight_part *part, uint64_t begin,
-                uint64_t n, uint16_t *ret_bf16)
+void dummy_fill(uint64_t seed, const struct weight *w, const struct weight_part *part,
+                uint64_t begin, uint64_t n, uint16_t *ret_bf16)
 {
     uint64_t key = key_of(seed, part->name);
     struct spread s = spread_of(w, part);

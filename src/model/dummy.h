@@ -15,7 +15,7 @@
  * Matrices and tables: uniform, standard deviation 1/sqrt(n_cols) (embeddings 1).  Vectors: 1 plus
  * a little for norms, a little around 0 for biases.
  */
-void dummy_fill(uint64_t seed, const struct weight *w, const struct weight_part *part, uint64_t begin,
-                uint64_t n, uint16_t *ret_bf16);
+void dummy_fill(uint64_t seed, const struct weight *w, const struct weight_part *part,
+                uint64_t begin, uint64_t n, uint16_t *ret_bf16);
 
 #endif

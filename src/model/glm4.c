@@ -106,8 +106,7 @@ static struct arch_state *create(const struct model_config *c)
 
 static struct weight matrix_weight(uint32_t n_rows, uint32_t n_cols, struct matrix *to)
 {
-    return (struct weight){
-        .kind = WEIGHT_MATRIX, .n_rows = n_rows, .n_cols = n_cols, .matrix = to};
+    return (struct weight){.kind = WEIGHT_MATRIX, .n_rows = n_rows, .n_cols = n_cols, .matrix = to};
 }
 
 static struct weight vector_weight(uint32_t n_rows, float **to)
@@ -167,7 +166,8 @@ static enum status visit_layer(const struct model_config *c, struct glm4_layer *
         {"post_mlp_layernorm.weight", vector_weight(c->hidden, l ? &l->post_mlp_norm : NULL)},
     };
 
-    rc = visit_qkv(c, matrix_weight(qkv_dim(c), c->hidden, l ? &l->qkv : NULL), i, "weight", fn, user);
+    rc = visit_qkv(c, matrix_weight(qkv_dim(c), c->hidden, l ? &l->qkv : NULL), i, "weight", fn,
+                   user);
     if (rc == OK && c->attention_bias) {
         rc = visit_qkv(c, vector_weight(qkv_dim(c), l ? &l->qkv_bias : NULL), i, "bias", fn, user);
     }
@@ -190,8 +190,8 @@ static enum status visit_weights(const struct model_config *c, struct arch_state
         rc = visit_layer(c, s != NULL ? &s->layers[i] : NULL, i, fn, user);
     }
     if (rc == OK) {
-        rc = visit_one(vector_weight(c->hidden, s != NULL ? &s->norm : NULL), "model.norm.weight", fn,
-                       user);
+        rc = visit_one(vector_weight(c->hidden, s != NULL ? &s->norm : NULL), "model.norm.weight",
+                       fn, user);
     }
     if (rc == OK) {
         rc = visit_one(matrix_weight(c->vocab, c->hidden, s != NULL ? &s->head : NULL), head, fn,
@@ -249,22 +249,28 @@ static struct rows rows_of(float *ptr, uint32_t n_rows, uint32_t n_cols)
 /* Columns [begin, begin + n_cols) of every row. */
 static struct rows columns_of(struct rows r, uint32_t begin, uint32_t n_cols)
 {
-    return (struct rows){
-        .ptr = r.ptr + begin, .n_rows = r.n_rows, .n_cols = n_cols, .stride = r.stride};
+    return (struct rows){.ptr = r.ptr + begin,
+                         .n_rows = r.n_rows,
+                         .n_cols = n_cols,
+                         .stride = r.stride};
 }
 
 static void norm(const struct arch_state *s, const struct arch_run *run, struct rows x,
                  const float *weight, struct rows y)
 {
-    run->ops->rmsnorm(run->compute,
-                      &(struct rmsnorm_args){.x = x, .weight = weight, .eps = s->c.rms_eps, .y = y});
+    run->ops->rmsnorm(run->compute, &(struct rmsnorm_args){.x = x,
+                                                           .weight = weight,
+                                                           .eps = s->c.rms_eps,
+                                                           .y = y});
 }
 
 static void norm_add(const struct arch_state *s, const struct arch_run *run, struct rows x,
                      const float *weight, struct rows y)
 {
-    run->ops->rmsnorm_add(
-        run->compute, &(struct rmsnorm_args){.x = x, .weight = weight, .eps = s->c.rms_eps, .y = y});
+    run->ops->rmsnorm_add(run->compute, &(struct rmsnorm_args){.x = x,
+                                                               .weight = weight,
+                                                               .eps = s->c.rms_eps,
+                                                               .y = y});
 }
 
 static void project(const struct arch_run *run, struct rows x, const struct matrix *w,

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STAGING_BYTES ((size_t)8 << 20) // a piece of this size stays in the cache while it is packed
-#define PACK_ROWS 64                    // row ranges of matrix_pack start at multiples of this
+#define STAGING_BYTES                                                                              \
+    ((size_t)8 << 20) // a piece of this size stays in the cache while it is packed
+#define PACK_ROWS 64  // row ranges of matrix_pack start at multiples of this
 
 static const char *dtype_word(enum dtype t)
 {
@@ -87,8 +88,10 @@ static void allocate(struct loader *l, const struct weight *w)
 
     switch (w->kind) {
     case WEIGHT_MATRIX:
-        *w->matrix = (struct matrix){
-            .n_out = w->n_rows, .n_in = w->n_cols, .dtype = l->o->weight_dtype, .packed = at};
+        *w->matrix = (struct matrix){.n_out = w->n_rows,
+                                     .n_in = w->n_cols,
+                                     .dtype = l->o->weight_dtype,
+                                     .packed = at};
         break;
     case WEIGHT_TABLE:
         *w->table = at;
@@ -132,7 +135,8 @@ static enum status add_item(void *user, const struct weight *w)
         item.offset = t->offset;
     }
     for (uint32_t i = 0; i < w->n_parts; i++) {
-        l->total_bytes += part_elements(w, &w->parts[i]) * dtype_bytes(part_dtype(l, w, &w->parts[i]));
+        l->total_bytes +=
+            part_elements(w, &w->parts[i]) * dtype_bytes(part_dtype(l, w, &w->parts[i]));
     }
     l->items[l->n_items++] = item;
     return OK;
@@ -222,8 +226,8 @@ static enum dtype common_dtype(const struct loader *l, const struct weight *w)
 }
 
 /* Rows [row, row + n_rows) of the weight, across its parts, into `to` as `dtype`. */
-static enum status fetch_rows(struct loader *l, const struct weight *w, uint32_t row, uint32_t n_rows,
-                              enum dtype dtype, void *to, struct error *err)
+static enum status fetch_rows(struct loader *l, const struct weight *w, uint32_t row,
+                              uint32_t n_rows, enum dtype dtype, void *to, struct error *err)
 {
     char *at = to;
     uint32_t first = 0; // row of the weight at which the part begins

@@ -90,7 +90,8 @@ static void read_generation_file(struct model *m, const char *dir, struct faults
         }
     }
     if (m->config.n_eos == 0) {
-        faults_note(faults, CONFIG_NAME, "eos_token_id is missing: answers only end at their limit");
+        faults_note(faults, CONFIG_NAME,
+                    "eos_token_id is missing: answers only end at their limit");
     }
     buf_done(&text);
 }
@@ -100,12 +101,14 @@ static void take_stored_dtype(struct model *m)
 {
     const struct tensor *t = checkpoint_find(m->checkpoint, "model.embed_tokens.weight");
 
-    if (t != NULL && (t->dtype == TENSOR_F32 || t->dtype == TENSOR_BF16 || t->dtype == TENSOR_F16)) {
+    if (t != NULL &&
+        (t->dtype == TENSOR_F32 || t->dtype == TENSOR_BF16 || t->dtype == TENSOR_F16)) {
         m->config.stored_dtype = weights_dtype(t);
     }
 }
 
-static void examine_folder(struct model *m, const struct model_source *source, struct faults *faults)
+static void examine_folder(struct model *m, const struct model_source *source,
+                           struct faults *faults)
 {
     struct error err;
 
@@ -308,25 +311,24 @@ static void place_kv(struct model *m, const struct model_load_options *o)
     }
 }
 
-static enum status open_slabs(struct model *m, const struct model_load_options *o, struct error *err)
+static enum status open_slabs(struct model *m, const struct model_load_options *o,
+                              struct error *err)
 {
     const struct model_config *c = &m->config;
-    uint64_t layer_bytes = kv_token_bytes(c, o->math) / c->n_layers / 2 * o->plan.block_tokens *
-                           o->plan.kv_blocks;
-    enum status rc = slab_open(
-        &m->weights, load_weight_bytes(m->arch, c, compute_ops(o->compute), o->weight_dtype), "weights",
-        err);
+    uint64_t layer_bytes =
+        kv_token_bytes(c, o->math) / c->n_layers / 2 * o->plan.block_tokens * o->plan.kv_blocks;
+    enum status rc =
+        slab_open(&m->weights,
+                  load_weight_bytes(m->arch, c, compute_ops(o->compute), o->weight_dtype),
+                  "weights", err);
 
     if (rc == OK) {
         rc = slab_open(&m->kv, slab_rounded(layer_bytes) * 2 * c->n_layers, "the KV cache", err);
     }
     if (rc == OK) {
-        rc = slab_populate(&m->kv, "the KV cache", err);
-    }
-    if (rc == OK) {
-        rc = slab_open(&m->workspace,
-                       workspace_bytes(m, o->max_num_batched_tokens, o->max_num_seqs),
-                       "the workspace", err);
+        rc =
+            slab_open(&m->workspace, workspace_bytes(m, o->max_num_batched_tokens, o->max_num_seqs),
+                      "the workspace", err);
     }
     return rc == OK ? slab_populate(&m->workspace, "the workspace", err) : rc;
 }
@@ -362,7 +364,8 @@ enum status model_load(struct model *m, const struct model_load_options *o, stru
     CHECK(o->max_num_batched_tokens >= 1 && o->max_num_seqs >= 1 && o->plan.kv_blocks >= 1);
     CHECK(o->math == MATH_BF16 || o->weight_dtype == DTYPE_F32);
     if (!m->has_files && !m->is_dummy) {
-        return error_set(err, E_INVALID, "a preset is a shape without weights: add --load-format dummy");
+        return error_set(err, E_INVALID,
+                         "a preset is a shape without weights: add --load-format dummy");
     }
     rc = load_into(m, o, err);
     if (rc != OK) {
@@ -391,8 +394,8 @@ struct kv_layer *model_kv_layer(struct model *m, uint32_t layer)
     return &m->run.kv[layer];
 }
 
-void model_observe_hidden(struct model *m, void (*fn)(void *user, uint32_t layer, struct rows hidden),
-                          void *user)
+void model_observe_hidden(struct model *m,
+                          void (*fn)(void *user, uint32_t layer, struct rows hidden), void *user)
 {
     m->run.on_hidden = fn;
     m->run.user = user;

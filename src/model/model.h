@@ -89,7 +89,7 @@ struct model_plan_options {
     uint64_t kv_cache_bytes;     // 0: choose
     uint32_t kv_blocks_override; // 0: none
     double memory_fraction;
-    uint64_t memory_bytes; // device memory: min(MemTotal, cgroup limit); 0: ask the system
+    uint64_t memory_bytes;    // device memory: min(MemTotal, cgroup limit); 0: ask the system
     uint64_t available_bytes; // MemAvailable within that limit; 0: ask the system
 };
 

@@ -70,7 +70,8 @@ static enum status read_options(struct request *r, struct error *err)
                          r->max_model_len, r->needs->max_positions);
     }
     if (!(fraction > 0.0 && fraction <= 1.0)) {
-        return error_set(err, E_INVALID, "--gpu-memory-utilization is %g, but must be above 0 and at most 1",
+        return error_set(err, E_INVALID,
+                         "--gpu-memory-utilization is %g, but must be above 0 and at most 1",
                          fraction);
     }
     p->block_tokens = o->block_tokens == 0 ? PLAN_BLOCK_TOKENS : o->block_tokens;
@@ -112,10 +113,11 @@ static enum status refuse_short_kv(const struct request *r, uint64_t blocks, str
 
     return error_set(err, E_LIMIT,
                      "%s gives a KV cache of %" PRIu64 " tokens, but one sequence of %" PRIu32
-                     " tokens must fit: give at least %" PRIu64 " %s, or lower --max-model-len to %" PRIu64
-                     " or less",
+                     " tokens must fit: give at least %" PRIu64
+                     " %s, or lower --max-model-len to %" PRIu64 " or less",
                      by_blocks ? "--num-gpu-blocks-override" : "--kv-cache-memory-bytes", tokens,
-                     r->max_model_len, by_blocks ? r->blocks_one : times(r->blocks_one, r->block_bytes),
+                     r->max_model_len,
+                     by_blocks ? r->blocks_one : times(r->blocks_one, r->block_bytes),
                      by_blocks ? "blocks" : "bytes", tokens);
 }
 
@@ -154,10 +156,11 @@ static enum status refuse_total(const struct request *r, struct error *err)
     plan_bytes_text(p->kv_bytes, kv);
     plan_bytes_text(p->workspace_bytes, workspace);
     knobs(r, turn, sizeof(turn));
-    return error_set(err, E_LIMIT,
-                     "the model does not fit: it needs %s (weights %s, KV cache %s, workspace %s), %s may be "
-                     "used: %" PRIu64 " bytes short. %s.",
-                     total, weights, kv, workspace, budget, p->total_bytes - r->budget, turn);
+    return error_set(
+        err, E_LIMIT,
+        "the model does not fit: it needs %s (weights %s, KV cache %s, workspace %s), %s may be "
+        "used: %" PRIu64 " bytes short. %s.",
+        total, weights, kv, workspace, budget, p->total_bytes - r->budget, turn);
 }
 
 enum status plan_compute(const struct plan_needs *needs, const struct model_plan_options *o,
@@ -173,8 +176,10 @@ enum status plan_compute(const struct plan_needs *needs, const struct model_plan
     }
     blocks = choose_blocks(&r);
     if (blocks > SLOTS_MAX / p->block_tokens) {
-        return error_set(err, E_INVALID, "a KV cache of %" PRIu64 " blocks of %" PRIu32
-                         " tokens is beyond 2^32 tokens", blocks, p->block_tokens);
+        return error_set(err, E_INVALID,
+                         "a KV cache of %" PRIu64 " blocks of %" PRIu32
+                         " tokens is beyond 2^32 tokens",
+                         blocks, p->block_tokens);
     }
     p->kv_blocks = (uint32_t)blocks;
     p->kv_bytes = times(blocks, r.block_bytes);
@@ -201,8 +206,9 @@ void plan_print(const struct model_plan *p, struct buf *out)
 
     print_row(out, "weights", p->weight_bytes, "");
     print_row(out, "workspace", p->workspace_bytes, "activations, logits, scratch");
-    snprintf(remark, sizeof(remark), "%" PRIu32 " blocks of %" PRIu32 " tokens, %" PRIu64
-             " bytes per token", p->kv_blocks, p->block_tokens, p->kv_bytes_per_token);
+    snprintf(remark, sizeof(remark),
+             "%" PRIu32 " blocks of %" PRIu32 " tokens, %" PRIu64 " bytes per token", p->kv_blocks,
+             p->block_tokens, p->kv_bytes_per_token);
     print_row(out, "KV cache", p->kv_bytes, remark);
     print_row(out, "total", p->total_bytes, "");
     print_row(out, "allowed", p->limit_bytes, "--gpu-memory-utilization of the memory");

@@ -11,9 +11,9 @@
 #include "model/arch.h"
 
 struct registry_entry {
-    const char *name;       // architectures[0] of config.json
-    const char *model_type; // model_type of config.json
-    const char *models;     // published models, for people
+    const char *name;        // architectures[0] of config.json
+    const char *model_type;  // model_type of config.json
+    const char *models;      // published models, for people
     const struct arch *arch; // NULL: known, not built
 };
 

@@ -13,9 +13,9 @@
 #define READ_BYTES_MAX ((size_t)64 << 20)
 
 struct safetensors {
-    int fd; // owned
-    const char *name; // base name, in the arena
-    struct stat seen; // when the header was read
+    int fd;                 // owned
+    const char *name;       // base name, in the arena
+    struct stat seen;       // when the header was read
     struct tensor *tensors; // [n_tensors] in the arena
     uint32_t n_tensors;
 };
@@ -188,9 +188,10 @@ enum status safetensors_check_unchanged(const struct safetensors *f, struct erro
     }
     if (now.st_size != f->seen.st_size || now.st_mtim.tv_sec != f->seen.st_mtim.tv_sec ||
         now.st_mtim.tv_nsec != f->seen.st_mtim.tv_nsec) {
-        return error_set(err, E_INVALID,
-                         "%s changed while it was read; copy the checkpoint completely, then start again",
-                         f->name);
+        return error_set(
+            err, E_INVALID,
+            "%s changed while it was read; copy the checkpoint completely, then start again",
+            f->name);
     }
     return OK;
 }

@@ -56,7 +56,7 @@ struct tensor {
     enum tensor_dtype dtype;
     uint32_t n_dims;
     uint64_t dims[SAFETENSORS_DIMS_MAX];
-    uint64_t offset;  // of the first byte, from the start of the file
+    uint64_t offset; // of the first byte, from the start of the file
     uint64_t n_bytes;
     uint32_t file_idx; // set by the folder reader (checkpoint.h)
 };

@@ -16,16 +16,16 @@ static const struct {
     const char *name;
     uint32_t bits;
 } dtypes[TENSOR_DTYPE_COUNT] = {
-    [TENSOR_F32] = {"F32", 32},         [TENSOR_BF16] = {"BF16", 16},
-    [TENSOR_F16] = {"F16", 16},         [TENSOR_F64] = {"F64", 64},
-    [TENSOR_BOOL] = {"BOOL", 8},        [TENSOR_I8] = {"I8", 8},
-    [TENSOR_U8] = {"U8", 8},            [TENSOR_I16] = {"I16", 16},
-    [TENSOR_U16] = {"U16", 16},         [TENSOR_I32] = {"I32", 32},
-    [TENSOR_U32] = {"U32", 32},         [TENSOR_I64] = {"I64", 64},
-    [TENSOR_U64] = {"U64", 64},         [TENSOR_F8_E4M3] = {"F8_E4M3", 8},
-    [TENSOR_F8_E5M2] = {"F8_E5M2", 8},  [TENSOR_F8_E8M0] = {"F8_E8M0", 8},
-    [TENSOR_F6_E2M3] = {"F6_E2M3", 6},  [TENSOR_F6_E3M2] = {"F6_E3M2", 6},
-    [TENSOR_F4] = {"F4", 4},            [TENSOR_C64] = {"C64", 64},
+    [TENSOR_F32] = {"F32", 32},        [TENSOR_BF16] = {"BF16", 16},
+    [TENSOR_F16] = {"F16", 16},        [TENSOR_F64] = {"F64", 64},
+    [TENSOR_BOOL] = {"BOOL", 8},       [TENSOR_I8] = {"I8", 8},
+    [TENSOR_U8] = {"U8", 8},           [TENSOR_I16] = {"I16", 16},
+    [TENSOR_U16] = {"U16", 16},        [TENSOR_I32] = {"I32", 32},
+    [TENSOR_U32] = {"U32", 32},        [TENSOR_I64] = {"I64", 64},
+    [TENSOR_U64] = {"U64", 64},        [TENSOR_F8_E4M3] = {"F8_E4M3", 8},
+    [TENSOR_F8_E5M2] = {"F8_E5M2", 8}, [TENSOR_F8_E8M0] = {"F8_E8M0", 8},
+    [TENSOR_F6_E2M3] = {"F6_E2M3", 6}, [TENSOR_F6_E3M2] = {"F6_E3M2", 6},
+    [TENSOR_F4] = {"F4", 4},           [TENSOR_C64] = {"C64", 64},
 };
 
 const char *safetensors_dtype_name(enum tensor_dtype t)
@@ -62,7 +62,8 @@ enum status safetensors_header_bytes(const uint8_t prefix[SAFETENSORS_PREFIX_BYT
     uint64_t n = 0;
 
     if (file_bytes < SAFETENSORS_PREFIX_BYTES) {
-        return error_set(err, E_INVALID, "the file has %" PRIu64 " bytes, a safetensors file at least 8",
+        return error_set(err, E_INVALID,
+                         "the file has %" PRIu64 " bytes, a safetensors file at least 8",
                          file_bytes);
     }
     for (size_t i = SAFETENSORS_PREFIX_BYTES; i-- > 0;) {
@@ -75,8 +76,9 @@ enum status safetensors_header_bytes(const uint8_t prefix[SAFETENSORS_PREFIX_BYT
                          n, file_bytes - SAFETENSORS_PREFIX_BYTES);
     }
     if (n > SAFETENSORS_HEADER_MAX) {
-        return error_set(err, E_INVALID, "the header claims %" PRIu64 " bytes, the format allows %" PRIu64,
-                         n, SAFETENSORS_HEADER_MAX);
+        return error_set(err, E_INVALID,
+                         "the header claims %" PRIu64 " bytes, the format allows %" PRIu64, n,
+                         SAFETENSORS_HEADER_MAX);
     }
     *ret_bytes = n;
     return OK;

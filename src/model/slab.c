@@ -25,10 +25,10 @@ enum status slab_open(struct slab *s, uint64_t bytes, const char *what, struct e
         return OK;
     }
     if (bytes > SIZE_MAX / 2) {
-        return error_set(err, E_NO_MEMORY, "%" PRIu64 " bytes for %s cannot be addressed", bytes, what);
+        return error_set(err, E_NO_MEMORY, "%" PRIu64 " bytes for %s cannot be addressed", bytes,
+                         what);
     }
-    base = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                -1, 0);
+    base = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) {
         return error_set(err, E_NO_MEMORY, "no memory: %" PRIu64 " bytes for %s: %s", bytes, what,
                          strerror(errno));

@@ -6,7 +6,7 @@
 #define PART 256 // values per turn, so that unaligned sources are copied to aligned ones first
 
 /* Magnitudes (bits without sign) from which a float32 rounds to infinity. */
-#define F16_OVERFLOW_BITS 0x477ff000u  // 65520
+#define F16_OVERFLOW_BITS 0x477ff000u // 65520
 #define BF16_OVERFLOW_BITS 0x7f7f8000u
 #define F32_INFINITY_BITS 0x7f800000u
 
@@ -38,7 +38,8 @@ static void narrow(char *dst, enum dtype dst_dtype, const float *src, size_t n)
     memcpy(dst, halves, n * sizeof(*halves));
 }
 
-void values_convert(void *dst, enum dtype dst_dtype, const void *src, enum dtype src_dtype, size_t n)
+void values_convert(void *dst, enum dtype dst_dtype, const void *src, enum dtype src_dtype,
+                    size_t n)
 {
     const char *from = src;
     char *to = dst;

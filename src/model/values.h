@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 /** n values; src and dst may be the same place only when both dtypes are equal.  No alignment needed. */
-void values_convert(void *dst, enum dtype dst_dtype, const void *src, enum dtype src_dtype, size_t n);
+void values_convert(void *dst, enum dtype dst_dtype, const void *src, enum dtype src_dtype,
+                    size_t n);
 
 struct values_screen {
     uint64_t n_not_finite; // NaN or infinite in the source

@@ -51,7 +51,8 @@ const struct tensor *weights_get(const struct checkpoint *c, const struct weight
     }
     expected_text(w, part, expected, sizeof(expected));
     if (t == NULL) {
-        faults_add(faults, E_INVALID, part->name, "is missing; expected BF16, F16 or F32 %s", expected);
+        faults_add(faults, E_INVALID, part->name, "is missing; expected BF16, F16 or F32 %s",
+                   expected);
         return NULL;
     }
     safetensors_shape_text(t, found, sizeof(found));
@@ -137,7 +138,8 @@ void weights_verify(const struct checkpoint *c, const struct arch *arch,
         faults_add(faults, E_NO_MEMORY, "", "no memory to verify the tensors");
         return;
     }
-    (void)arch->visit_weights(config, NULL, verify_weight, &v); // verify_weight never stops the walk
+    (void)arch->visit_weights(config, NULL, verify_weight,
+                              &v); // verify_weight never stops the walk
     for (uint32_t i = 0; i < n; i++) {
         if (!v.used[i]) {
             judge_extra(&v, config, checkpoint_tensor(c, i));
