@@ -158,6 +158,7 @@ static int serve(struct serve *s)
     read_gateway(s);
     s->gateway_options.metrics = metrics_create();
     s->engine_options.config.metrics = s->gateway_options.metrics;
+    s->engine_options.config.served_model_name = s->gateway_options.served_names[0];
     progress_init(&s->progress);
     s->engine_options.config.on_progress = progress_show;
     s->engine_options.config.user = &s->progress;

@@ -1,5 +1,9 @@
+#include "app/cmd_chat.h"
+#include "app/cmd_health.h"
 #include "app/cmd_serve.h"
 #include "app/command.h"
+#include "app/eval.h"
+#include "app/inspect.h"
 #include "app/version.h"
 #include "base/check.h"
 #include "options/serve_options.h"
@@ -9,6 +13,12 @@
 
 static const struct command commands[] = {
     {"serve", "load a GLM checkpoint and answer the OpenAI API", cmd_serve_run, &serve_options},
+    {"chat", "talk to a server or a checkpoint in the terminal", cmd_chat_run, &cmd_chat_options},
+    {"inspect", "show a checkpoint's shape, tensors, memory plan and every fault", inspect_run,
+     &inspect_options},
+    {"eval", "write the logits of a token sequence, or continue it greedily", eval_run, &eval_options},
+    {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
+     &cmd_health_options},
 };
 
 const struct command *command_table(uint32_t *ret_n)

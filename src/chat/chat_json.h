@@ -1,10 +1,8 @@
-/* chat_json.h - OpenAI's JSON to struct chat_request, and chat events to
- * OpenAI's JSON.  No I/O.
+/* chat_json.h - OpenAI's JSON to struct chat_request, and chat events to OpenAI's JSON.  No I/O.
  *
- * Reading is driven by one table per endpoint (chat_json_fields.c): every known
- * field has a type, a range and a verdict.  Unknown fields are accepted and
- * dropped.  A known field that is not built yet is refused with
- * `unsupported_parameter` unless its value is neutral (changes no answer).
+ * Reading is driven by one table per endpoint (chat_json_fields.c): every known field has a type, a
+ * range and a verdict.  Unknown fields are accepted and dropped.  A known field that is not built
+ * yet is refused with `unsupported_parameter` unless its value is neutral (changes no answer).
  * Writing appends to a buf.  Pure; any thread, one arena per thread.
  */
 #ifndef CHAT_CHAT_JSON_H
@@ -36,8 +34,8 @@ struct chat_json_request {
  *
  * root  whole document; must stay valid (with its text) as long as the request
  *
- * Errors: INVALID (ret_failure: 400 with OpenAI's codes, param names the path),
- * NO_MEMORY (ret_failure 413: the arena's ceiling).
+ * Errors: INVALID (ret_failure: 400 with OpenAI's codes, param names the path), NO_MEMORY
+ * (ret_failure 413: the arena's ceiling).
  */
 MUST_USE enum status chat_json_read_chat(struct arena *arena, const struct json_value *root,
                                          struct chat_json_request *ret_request,
@@ -47,17 +45,38 @@ MUST_USE enum status chat_json_read_completion(struct arena *arena, const struct
                                                struct chat_json_request *ret_request,
                                                struct chat_failure *ret_failure);
 /**
- * Messages alone, for /tokenize: validated and put into the form of
- * chat_request.messages (content a string, roles of the templates).  `messages`
- * NULL is refused as missing.
+ * Messages alone, for /tokenize: validated and put into the form of chat_request.messages (content
+ * a string, roles of the templates).  `messages` NULL is refused as missing.
  */
 MUST_USE enum status chat_json_read_messages(struct arena *arena, const struct json_value *messages,
                                              const struct json_value **ret_messages,
                                              struct chat_failure *ret_failure);
 
-/* --- writing
- * ------------------------------------------------------------------------------------
+/* What a client finds in one chunk of a streamed answer. */
+struct chat_json_delta {
+    struct str content;   // "" when absent
+    struct str reasoning; // under either of its names
+    bool has_finish;
+    struct str finish; // "stop", "length" ...
+    bool has_usage;
+    struct chat_usage usage;
+};
+
+/**
+ * Read one chunk (the data of an SSE event) of a chat or text completion.
+ * Errors: INVALID: it is an error event, or no chunk at all; ret_failure says which (status 500 or
+ * 502
+ * unless the event names one).
  */
+MUST_USE enum status chat_json_read_chunk(const struct json_value *root,
+                                          struct chat_json_delta *ret_delta,
+                                          struct chat_failure *ret_failure);
+/** Message and param of an error body: `{"error":{...}}`, and the forms of vLLM and others.
+ *  http_status: of the answer that carried it. */
+void chat_json_read_failure(const struct json_value *root, int http_status,
+                            struct chat_failure *ret_failure);
+
+/* --- writing --- */
 
 /* One token with its log-probability, as the wire shows it. */
 struct chat_json_token {
@@ -74,8 +93,7 @@ struct chat_json_frame {
     bool completion;   // text_completion objects
 };
 
-/** `{"id":...,"object":...,"created":...,"model":...,` of chunks; constant, so
- * write it once. */
+/** `{"id":...,"object":...,"created":...,"model":...,` of chunks; constant, so write it once. */
 void chat_json_write_prefix(struct buf *out, const struct chat_json_frame *f);
 
 struct chat_json_chunk {

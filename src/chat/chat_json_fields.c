@@ -1,5 +1,4 @@
-/* The field tables: what each known field of a request body may be, and what
- * becomes of it. */
+/* The field tables: what each known field of a request body may be, and what becomes of it. */
 #include "base/check.h"
 #include "chat/chat_json_internal.h"
 
@@ -45,9 +44,7 @@ struct field {
     const char *hint; // what to use instead, or NULL
 };
 
-/* --- checks
- * -------------------------------------------------------------------------------------
- */
+/* --- checks --- */
 
 static const char *type_text(enum type t)
 {
@@ -153,8 +150,7 @@ static enum status check_range(struct chat_failure *f, const struct field *field
     return OK;
 }
 
-/* --- what becomes of a value
- * -------------------------------------------------------------------- */
+/* --- what becomes of a value --- */
 
 static struct chat_sampling *sampling(struct chat_json_reader *r)
 {
@@ -499,9 +495,7 @@ static enum status take_echo(struct chat_json_reader *r, const char *name,
     return OK;
 }
 
-/* --- the table
- * ----------------------------------------------------------------------------------
- */
+/* --- the table --- */
 
 #define TAKEN(name, where, type, lo, hi, fn)                                                       \
     {                                                                                              \

@@ -9,8 +9,7 @@ struct chat_json_reader {
     struct arena *arena;
     struct chat_json_request *request;
     struct chat_failure *failure;
-    bool max_tokens_settled; // max_completion_tokens was given and wins over
-                             // max_tokens
+    bool max_tokens_settled; // max_completion_tokens was given and wins over max_tokens
     bool has_stream_options;
     bool has_top_logprobs;
 };
@@ -28,8 +27,7 @@ enum status chat_json_refuse_memory(struct chat_failure *f);
 MUST_USE enum status chat_json_fields_read(struct chat_json_reader *r,
                                            const struct json_value *root);
 
-/** NULL, or the name of the first field that stands out of order in the table.
- * Tests. */
+/** NULL, or the name of the first field that stands out of order in the table.  Tests. */
 const char *chat_json_fields_disorder(void);
 
 /** "an object", "a string" ... for messages. */

@@ -1,5 +1,4 @@
-/* Messages of a request: validation, and the plain form that templates expect.
- */
+/* Messages of a request: validation, and the plain form that templates expect. */
 #include "chat/chat_json_internal.h"
 
 #include <stdio.h>
@@ -110,9 +109,8 @@ static enum status part_text(const struct place *p, uint32_t part_idx,
     return OK;
 }
 
-/* Parts become one string: without separator, as GLM's templates join them;
- * results of tools with a newline, as the clients that send them in parts
- * expect. */
+/* Parts become one string: without separator, as GLM's templates join them; results of tools with a
+ * newline, as the clients that send them in parts expect. */
 static enum status flatten(const struct place *p, const struct json_value *parts, bool newlines,
                            struct str *ret_text)
 {
@@ -138,8 +136,7 @@ static enum status flatten(const struct place *p, const struct json_value *parts
     }
     len = 0;
     for (uint32_t i = 0; i < parts->n_items; i++) {
-        (void)part_text(p, i, &parts->items[i],
-                        &text); // cannot fail: it went well above
+        (void)part_text(p, i, &parts->items[i], &text); // cannot fail: it went well above
         if (newlines && i > 0) {
             joined[len++] = '\n';
         }
@@ -175,8 +172,7 @@ static enum status content_text(const struct place *p, struct str role,
     return refuse_type_at(p, "content", "a string or an array of content parts", content);
 }
 
-/* Arguments of a call in the history: JSON text on the wire, an object for the
- * template. */
+/* Arguments of a call in the history: JSON text on the wire, an object for the template. */
 static enum status open_arguments(const struct place *p, uint32_t call_idx,
                                   struct json_value *function)
 {
@@ -275,9 +271,8 @@ static void set_string(struct json_value *v, struct str s)
     *v = (struct json_value){.kind = JSON_STRING, .string = s};
 }
 
-/* Put one message into plain form: content a string, developer as system (GLM's
- * templates know no developer and would drop it), tool calls opened, an empty
- * list of calls left out. */
+/* Put one message into plain form: content a string, developer as system (GLM's templates know no
+ * developer and would drop it), tool calls opened, an empty list of calls left out. */
 static enum status plain_message(const struct place *p, const struct json_value *message,
                                  struct json_value *ret_message)
 {

@@ -138,3 +138,86 @@ enum status chat_json_read_completion(struct arena *arena, const struct json_val
 {
     return read_body(arena, root, true, ret_request, ret_failure);
 }
+
+/* --- the client's side --- */
+
+void chat_json_read_failure(const struct json_value *root, int http_status,
+                            struct chat_failure *ret_failure)
+{
+    const struct json_value *e = json_get(root, STR("error"));
+    const struct json_value *object = e != NULL && e->kind == JSON_OBJECT ? e : root;
+    const struct json_value *text = json_get(object, STR("message"));
+    struct str param = json_string_or(json_get(object, STR("param")), (struct str){NULL, 0});
+
+    if (text == NULL) {
+        text = e != NULL && e->kind == JSON_STRING ? e : json_get(root, STR("detail"));
+    }
+    chat_failure_set(ret_failure, http_status,
+                     http_status < 500 ? "invalid_request_error" : "server_error", NULL, NULL,
+                     "%.*s", STR_ARG(json_string_or(text, STR("The server gave no reason."))));
+    snprintf(ret_failure->param, sizeof(ret_failure->param), "%.*s", STR_ARG(param));
+}
+
+static uint32_t token_count(const struct json_value *usage, struct str key)
+{
+    const int64_t n = json_int_or(json_get(usage, key), 0);
+
+    return n < 0 || n > UINT32_MAX ? 0 : (uint32_t)n;
+}
+
+static void read_usage(const struct json_value *usage, struct chat_json_delta *d)
+{
+    if (usage == NULL || usage->kind != JSON_OBJECT) {
+        return;
+    }
+    d->has_usage = true;
+    d->usage.prompt_tokens = token_count(usage, STR("prompt_tokens"));
+    d->usage.completion_tokens = token_count(usage, STR("completion_tokens"));
+    d->usage.cached_tokens =
+        token_count(json_get(usage, STR("prompt_tokens_details")), STR("cached_tokens"));
+    d->usage.reasoning_tokens =
+        token_count(json_get(usage, STR("completion_tokens_details")), STR("reasoning_tokens"));
+}
+
+static void read_choice(const struct json_value *choice, struct chat_json_delta *d)
+{
+    const struct json_value *delta = json_get(choice, STR("delta"));
+    const struct json_value *finish = json_get(choice, STR("finish_reason"));
+    const struct str none = {NULL, 0};
+
+    if (delta == NULL) {
+        d->content = json_string_or(json_get(choice, STR("text")), none);
+    } else {
+        d->content = json_string_or(json_get(delta, STR("content")), none);
+        d->reasoning = json_string_or(json_get(delta, STR("reasoning_content")), none);
+        d->reasoning = json_string_or(json_get(delta, STR("reasoning")), d->reasoning);
+    }
+    d->has_finish = finish != NULL && finish->kind == JSON_STRING;
+    d->finish = json_string_or(finish, none);
+}
+
+enum status chat_json_read_chunk(const struct json_value *root, struct chat_json_delta *ret_delta,
+                                 struct chat_failure *ret_failure)
+{
+    const struct json_value *e = json_get(root, STR("error"));
+    const struct json_value *choices = json_get(root, STR("choices"));
+    struct chat_json_delta d = {0};
+
+    if (e != NULL && e->kind != JSON_NULL) {
+        const int64_t code = json_int_or(json_get(e, STR("code")), 500);
+
+        chat_json_read_failure(root, code >= 400 && code <= 599 ? (int)code : 500, ret_failure);
+        return E_INVALID;
+    }
+    if (choices == NULL || choices->kind != JSON_ARRAY) {
+        chat_failure_set(ret_failure, 502, "server_error", NULL, NULL,
+                         "The server sent something that is no chunk of an answer.");
+        return E_INVALID;
+    }
+    if (choices->n_items > 0) {
+        read_choice(&choices->items[0], &d);
+    }
+    read_usage(json_get(root, STR("usage")), &d);
+    *ret_delta = d;
+    return OK;
+}

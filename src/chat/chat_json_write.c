@@ -39,9 +39,7 @@ void chat_json_write_prefix(struct buf *out, const struct chat_json_frame *f)
     buf_append_byte(out, ',');
 }
 
-/* --- logprobs
- * -----------------------------------------------------------------------------------
- */
+/* --- logprobs --- */
 
 static void put_logprob(struct buf *out, float logprob)
 {
@@ -77,8 +75,7 @@ static void put_chat_logprobs(struct buf *out, const struct chat_json_token *tok
     buf_append_str(out, STR("],\"refusal\":null}"));
 }
 
-/* The legacy form: parallel arrays; offsets count characters from the beginning
- * of this piece. */
+/* The legacy form: parallel arrays; offsets count characters from the beginning of this piece. */
 static void put_completion_logprobs(struct buf *out, const struct chat_json_token *tokens,
                                     uint32_t n)
 {
@@ -118,9 +115,7 @@ static void put_logprobs(struct buf *out, bool completion, const struct chat_jso
     }
 }
 
-/* --- usage
- * --------------------------------------------------------------------------------------
- */
+/* --- usage --- */
 
 void chat_json_write_usage(struct buf *out, const struct chat_usage *usage)
 {
@@ -137,9 +132,7 @@ void chat_json_write_usage(struct buf *out, const struct chat_usage *usage)
     buf_append_str(out, STR("}}"));
 }
 
-/* --- chunks
- * -------------------------------------------------------------------------------------
- */
+/* --- chunks --- */
 
 static void put_finish(struct buf *out, enum chat_finish finish, struct str stop_reason,
                        int32_t stop_token)
@@ -225,9 +218,7 @@ void chat_json_write_usage_chunk(struct buf *out, struct str prefix, struct str 
     buf_append_byte(out, '}');
 }
 
-/* --- whole answers
- * ------------------------------------------------------------------------------
- */
+/* --- whole answers --- */
 
 static void put_message(struct buf *out, const struct chat_json_answer *a)
 {
@@ -268,9 +259,7 @@ void chat_json_write_answer(struct buf *out, const struct chat_json_frame *f,
     buf_append_byte(out, '}');
 }
 
-/* --- failures
- * -----------------------------------------------------------------------------------
- */
+/* --- failures --- */
 
 static const char *vllm_type(int http_status)
 {

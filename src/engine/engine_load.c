@@ -1,8 +1,8 @@
 /* engine_load.c - the parts of an engine from a checkpoint folder or a preset.
  *
  * Order: what can be refused cheaply first.  The folder is verified and the memory planned before
- * anything large is allocated; tokenizer and template are read before the weights, because a missing
- * template should not cost the time of loading them.
+ * anything large is allocated; tokenizer and template are read before the weights, because a
+ * missing template should not cost the time of loading them.
  */
 #include "base/check.h"
 #include "base/log.h"
@@ -106,7 +106,8 @@ static enum status open_model(struct choice *c, struct error *err)
     enum status rc;
 
     if (source.dir == NULL && source.preset == NULL) {
-        return error_set(err, E_INVALID, "no model is named: give a checkpoint folder or preset:NAME");
+        return error_set(err, E_INVALID,
+                         "no model is named: give a checkpoint folder or preset:NAME");
     }
     buf_init(&report, REPORT_BYTES_MAX);
     report_progress(c->config, "checking", 0.0);
@@ -372,7 +373,8 @@ enum status engine_load(const struct engine_config *config, struct engine_parts 
     if (c.loaded == NULL) {
         return error_set(err, E_NO_MEMORY, "no memory for the engine");
     }
-    parts.backend = (struct engine_backend){.user = c.loaded, .forward = forward, .destroy = destroy};
+    parts.backend =
+        (struct engine_backend){.user = c.loaded, .forward = forward, .destroy = destroy};
     rc = open_model(&c, err);
     if (rc != OK) {
         goto out;

@@ -1,9 +1,7 @@
-/* Answers that need no engine thread: models, health, metrics, version, the
- * page, unknown paths. */
+/* Answers that need no engine thread: models, health, metrics, version, the page, unknown paths. */
 #include "gateway/gateway_internal.h"
 
 #define JSON_TYPE "application/json"
-#define PREFLIGHT_AGE "600"
 
 static enum stage_verdict send_scratch(struct call *call, int http_status, const char *type)
 {
@@ -16,9 +14,7 @@ static enum stage_verdict send_scratch(struct call *call, int http_status, const
     return STAGE_NEXT;
 }
 
-/* --- models
- * ----------------------------------------------------------------------------------------
- */
+/* --- models --- */
 
 static void put_model(struct call *call, struct buf *out, struct str name)
 {
@@ -39,7 +35,7 @@ static void put_model(struct call *call, struct buf *out, struct str name)
     buf_append_str(out, STR(",\"permission\":[]}"));
 }
 
-enum stage_verdict answer_models(struct call *call)
+enum stage_verdict answer_plain_models(struct call *call)
 {
     struct buf *out = &call->gw->scratch;
 
@@ -55,21 +51,19 @@ enum stage_verdict answer_models(struct call *call)
     return send_scratch(call, 200, JSON_TYPE);
 }
 
-enum stage_verdict answer_model(struct call *call)
+enum stage_verdict answer_plain_model(struct call *call)
 {
     struct buf *out = &call->gw->scratch;
 
-    if (!read_model_known(call->gw, call->argument)) {
-        return read_refuse_model(call, call->argument);
+    if (!stage_read_model_known(call->gw, call->argument)) {
+        return stage_read_refuse_model(call, call->argument);
     }
     buf_reset(out);
     put_model(call, out, call->argument);
     return send_scratch(call, 200, JSON_TYPE);
 }
 
-/* --- health
- * ------------------------------------------------------------------------------------------
- */
+/* --- health --- */
 
 static const char *health_word(struct gateway *gw)
 {
@@ -101,7 +95,7 @@ static void put_utilization(struct gateway *gw, struct buf *out)
     buf_append_byte(out, ']');
 }
 
-enum stage_verdict answer_health(struct call *call)
+enum stage_verdict answer_plain_health(struct call *call)
 {
     const struct http_field retry = {STR("retry-after"), STR("5")};
     struct gateway *gw = call->gw;
@@ -118,13 +112,13 @@ enum stage_verdict answer_health(struct call *call)
     return STAGE_NEXT;
 }
 
-enum stage_verdict answer_live(struct call *call)
+enum stage_verdict answer_plain_live(struct call *call)
 {
     call_reply(call, 200, JSON_TYPE, STR("{\"status\":\"live\"}"));
     return STAGE_NEXT;
 }
 
-enum stage_verdict answer_version(struct call *call)
+enum stage_verdict answer_plain_version(struct call *call)
 {
     struct buf *out = &call->gw->scratch;
 
@@ -136,7 +130,7 @@ enum stage_verdict answer_version(struct call *call)
 }
 
 /* Requests inside, this one not counted. */
-enum stage_verdict answer_load(struct call *call)
+enum stage_verdict answer_plain_load(struct call *call)
 {
     struct buf *out = &call->gw->scratch;
 
@@ -145,7 +139,7 @@ enum stage_verdict answer_load(struct call *call)
     return send_scratch(call, 200, JSON_TYPE);
 }
 
-enum stage_verdict answer_metrics(struct call *call)
+enum stage_verdict answer_plain_metrics(struct call *call)
 {
     struct buf *out = &call->gw->scratch;
 
@@ -155,87 +149,35 @@ enum stage_verdict answer_metrics(struct call *call)
     return send_scratch(call, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
-/* --- page
- * --------------------------------------------------------------------------------------------
- */
+/* --- page --- */
 
-enum stage_verdict answer_page(struct call *call)
+enum stage_verdict answer_plain_page(struct call *call)
 {
     const struct http_field fields[] = {
         {STR("cache-control"), STR("no-cache")},
         {STR("content-security-policy"),
-         STR("default-src 'none'; script-src 'unsafe-inline'; style-src "
-             "'unsafe-inline'; "
-             "connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
-             "form-action 'none'; "
+         STR("default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+             "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
              "frame-ancestors 'none'")},
         {STR("x-content-type-options"), STR("nosniff")},
         {STR("referrer-policy"), STR("no-referrer")},
     };
 
     if (call->gw->options.console_page.len == 0) {
-        return answer_no_route(call);
+        return stage_answer_no_route(call);
     }
     call_reply_fields(call, 200, "text/html; charset=utf-8", fields, 4,
                       call->gw->options.console_page);
     return STAGE_NEXT;
 }
 
-enum stage_verdict answer_icon(struct call *call)
+enum stage_verdict answer_plain_icon(struct call *call)
 {
     static const char icon[] =
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 32 32\"><rect "
-        "width=\"32\" "
-        "height=\"32\" rx=\"6\" fill=\"#1d3557\"/><path d=\"M10 7v18M22 7L10 "
-        "17l12 8\" "
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 32 32\"><rect width=\"32\" "
+        "height=\"32\" rx=\"6\" fill=\"#1d3557\"/><path d=\"M10 7v18M22 7L10 17l12 8\" "
         "stroke=\"#fff\" stroke-width=\"3.5\" fill=\"none\"/></svg>";
 
     call_reply(call, 200, "image/svg+xml", (struct str){icon, sizeof(icon) - 1});
     return STAGE_NEXT;
-}
-
-/* --- no route
- * ------------------------------------------------------------------------------------------
- */
-
-/* A browser asks whether it may call: it may, as with vLLM. */
-static enum stage_verdict answer_preflight(struct call *call)
-{
-    const struct http_head *head = http_exchange_head(call->x);
-    const struct str *wanted = http_parse_field(head, STR("access-control-request-headers"));
-    struct http_field fields[] = {
-        {STR("access-control-allow-methods"), call->allowed},
-        {STR("access-control-allow-headers"), wanted == NULL ? STR("*") : *wanted},
-        {STR("access-control-max-age"), STR(PREFLIGHT_AGE)},
-    };
-
-    call_reply_fields(call, 200, "text/plain; charset=utf-8", fields, 3, STR("OK"));
-    return STAGE_NEXT;
-}
-
-enum stage_verdict answer_no_route(struct call *call)
-{
-    const struct http_head *head = http_exchange_head(call->x);
-    struct http_field allow = {STR("allow"), call->allowed};
-    struct chat_failure f;
-
-    if (call->allowed.len == 0) {
-        return call_refuse(call, 404, NULL, NULL, "Invalid URL (%.*s %.*s)", STR_ARG(head->method),
-                           (int)(head->path.len < 256 ? head->path.len : 256), head->path.ptr);
-    }
-    if (str_eq(head->method, STR("OPTIONS")) &&
-        http_parse_field(head, STR("access-control-request-method")) != NULL) {
-        return answer_preflight(call);
-    }
-    chat_failure_set(&f, 405, "invalid_request_error", NULL, NULL,
-                     "Not allowed to %.*s on %.*s. (HINT: Perhaps you meant to "
-                     "make a different "
-                     "HTTP method? Allowed: %.*s.)",
-                     STR_ARG(head->method), (int)(head->path.len < 256 ? head->path.len : 256),
-                     head->path.ptr, STR_ARG(call->allowed));
-    call->cause = CAUSE_REFUSED;
-    buf_reset(&call->gw->scratch);
-    chat_json_write_failure(&call->gw->scratch, &f, call->gw->options.error_style);
-    call_reply_fields(call, 405, JSON_TYPE, &allow, 1, buf_str(&call->gw->scratch));
-    return STAGE_STOP;
 }

@@ -1,6 +1,5 @@
-/* POST /tokenize and /detokenize.  Bodies are read in the loop, the engine's
- * tokenizer runs on the worker.  The request spellings of vLLM, llama-server
- * and SGLang are understood. */
+/* POST /tokenize and /detokenize.  Bodies are read in the loop, the engine's tokenizer runs on the
+ * worker.  The request spellings of vLLM, llama-server and SGLang are understood. */
 #include "gateway/gateway_internal.h"
 
 #include <stdio.h>
@@ -58,14 +57,13 @@ static struct token_job *job_create(struct call *call)
     return job;
 }
 
-/* The body of a token request, checked for model and readiness.  NULL: refused
- * already. */
+/* The body of a token request, checked for model and readiness.  NULL: refused already. */
 static const struct json_value *read_body(struct call *call)
 {
     const struct json_value *root;
     struct str model;
 
-    if (read_json_body(call, &root) != OK) {
+    if (stage_read_json(call, &root) != OK) {
         return NULL;
     }
     if (root->kind != JSON_OBJECT) {
@@ -74,8 +72,8 @@ static const struct json_value *read_body(struct call *call)
         return NULL;
     }
     model = json_string_or(json_get(root, STR("model")), (struct str){NULL, 0});
-    if (!read_model_known(call->gw, model)) {
-        (void)read_refuse_model(call, model);
+    if (!stage_read_model_known(call->gw, model)) {
+        (void)stage_read_refuse_model(call, model);
         return NULL;
     }
     if (call->gw->engine == NULL) {
@@ -85,9 +83,7 @@ static const struct json_value *read_body(struct call *call)
     return root;
 }
 
-/* --- tokenize
- * ----------------------------------------------------------------------------------------
- */
+/* --- tokenize --- */
 
 static void tokenize_work(void *user)
 {
@@ -205,7 +201,7 @@ static enum stage_verdict read_text(struct call *call, struct token_job *job,
     return STAGE_NEXT;
 }
 
-enum stage_verdict answer_tokenize(struct call *call)
+enum stage_verdict answer_tokens_encode(struct call *call)
 {
     const struct json_value *root = read_body(call);
     struct token_job *job;
@@ -224,9 +220,7 @@ enum stage_verdict answer_tokenize(struct call *call)
     return verdict == STAGE_NEXT ? post(call, job, tokenize_work, tokenize_done) : verdict;
 }
 
-/* --- detokenize
- * --------------------------------------------------------------------------------------
- */
+/* --- detokenize --- */
 
 static void detokenize_work(void *user)
 {
@@ -291,7 +285,7 @@ static enum stage_verdict read_ids(struct call *call, struct token_job *job,
     return STAGE_NEXT;
 }
 
-enum stage_verdict answer_detokenize(struct call *call)
+enum stage_verdict answer_tokens_decode(struct call *call)
 {
     const struct json_value *root = read_body(call);
     struct token_job *job;

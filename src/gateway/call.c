@@ -7,8 +7,7 @@
 
 #define COMMON_FIELDS_MAX 8
 
-/* The client stopped listening: stop the work.  The call itself ends when the
- * upstream says so. */
+/* The client stopped listening: stop the work.  The call itself ends when the upstream says so. */
 static void on_gone(void *user)
 {
     struct call *call = user;
@@ -32,8 +31,7 @@ static void on_room(void *user)
 
 static const struct http_exchange_events exchange_events = {on_gone, on_room};
 
-/* Ids go into headers, logs and object ids: only what is harmless in all three.
- */
+/* Ids go into headers, logs and object ids: only what is harmless in all three. */
 static bool id_is_plain(struct str id)
 {
     if (id.len == 0 || id.len > CALL_ID_BYTES_MAX) {
@@ -116,9 +114,7 @@ void call_destroy(struct call *call)
     gateway_check_stop(gw);
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------
- */
+/* --- refusals --- */
 
 static enum cause cause_of(int http_status)
 {
@@ -185,18 +181,14 @@ void call_explain_abort(struct call *call)
                                "The server was shut down before the answer was complete.");
     } else {
         (void)call_refuse(call, 500, NULL, NULL,
-                          "The server had an error while processing your request: "
-                          "the engine ended "
+                          "The server had an error while processing your request: the engine ended "
                           "the answer early.");
     }
 }
 
-/* --- answers
- * ---------------------------------------------------------------------------------------
- */
+/* --- answers --- */
 
-/* Fields of every answer.  Browsers of any origin may call, without
- * credentials, as with vLLM. */
+/* Fields of every answer.  Browsers of any origin may call, without credentials, as with vLLM. */
 static uint32_t common_fields(const struct call *call, struct http_field *f)
 {
     const struct http_head *head = http_exchange_head(call->x);
@@ -265,4 +257,28 @@ void call_reply_failure(struct call *call)
     chat_json_write_failure(out, call->failure, call->gw->options.error_style);
     call_reply_fields(call, call->failure->http_status, "application/json", fields, n,
                       buf_str(out));
+}
+
+const struct chat_json_token *call_tokens(struct call *call, const struct chat_event *e)
+{
+    struct chat_json_token *tokens;
+
+    if (e->logprobs == NULL || e->n_tokens == 0) {
+        return NULL;
+    }
+    tokens = arena_zalloc(call->arena, e->n_tokens, sizeof(*tokens));
+    for (uint32_t i = 0; tokens != NULL && i < e->n_tokens; i++) {
+        tokens[i].text = call->upstream->token_text(call, e->token_ids[i]);
+        tokens[i].logprob = e->logprobs[i];
+    }
+    return tokens;
+}
+
+const char *call_cause_name(enum cause cause)
+{
+    static const char *const names[CAUSE_COUNT] = {"done",    "refused",     "unavailable",
+                                                   "failed",  "client_gone", "client_slow",
+                                                   "timeout", "stopped"};
+
+    return names[cause];
 }

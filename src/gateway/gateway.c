@@ -17,9 +17,7 @@
 #define DRAIN_TICK_MS 20 // between looks at whether everything has ended
 #define GIVE_UP_MS 5000  // after cancelling, for the engine to let go
 
-/* --- requests
- * ----------------------------------------------------------------------------------------
- */
+/* --- requests --- */
 
 static void choose_route(struct call *call)
 {
@@ -40,8 +38,7 @@ static void on_request(void *user, struct http_exchange *x)
     }
 }
 
-/* Refuse before the body is read what would be refused after it: no route, no
- * key. */
+/* Refuse before the body is read what would be refused after it: no route, no key. */
 static void on_head(void *user, struct http_exchange *x)
 {
     struct gateway *gw = user;
@@ -51,7 +48,7 @@ static void on_head(void *user, struct http_exchange *x)
         return;
     }
     choose_route(call);
-    if (call->route->answer == answer_no_route || stage_auth(call) == STAGE_STOP) {
+    if (call->route->answer == stage_answer_no_route || stage_auth(call) == STAGE_STOP) {
         pipeline_run(call); // comes to the same end
         return;
     }
@@ -98,9 +95,7 @@ struct str gateway_new_id(struct gateway *gw, struct arena *arena)
 
 static void stop_now(struct gateway *gw);
 
-/* --- states
- * ---------------------------------------------------------------------------------------------
- */
+/* --- states --- */
 
 /* Looked at every DRAIN_TICK_MS while draining, and when a call ends. */
 static void on_drain_tick(void *user)
@@ -177,9 +172,7 @@ static void on_signal(void *user, unsigned what)
     }
 }
 
-/* --- orders from other threads
- * ---------------------------------------------------------------------------
- */
+/* --- orders from other threads --- */
 
 static void on_orders(void *user, unsigned what)
 {
@@ -245,9 +238,7 @@ static void on_news(void *user, unsigned what)
     }
 }
 
-/* --- start and end
- * ----------------------------------------------------------------------------------------
- */
+/* --- start and end --- */
 
 static enum status check_options(const struct gateway_options *o, struct error *err)
 {

@@ -1,34 +1,33 @@
-/* routes.c - which path and method is what.  The table is the list of
- * endpoints. */
+/* routes.c - which path and method is what.  The table is the list of endpoints. */
 #include "base/check.h"
 #include "gateway/gateway_internal.h"
 
 static const struct route routes[] = {
-    // method, path, takes the rest of the path, asks for a key, pipeline,
-    // answer
+    // method, path, takes the rest of the path, asks for a key, pipeline, answer
     {"POST", "/v1/chat/completions", false, true, &pipeline_inference, NULL},
     {"POST", "/v1/completions", false, true, &pipeline_inference, NULL},
-    {"GET", "/v1/models", false, true, &pipeline_answer, answer_models},
-    {"GET", "/v1/models/", true, true, &pipeline_answer, answer_model},
-    {"POST", "/tokenize", false, true, &pipeline_answer, answer_tokenize},
-    {"POST", "/detokenize", false, true, &pipeline_answer, answer_detokenize},
-    {"GET", "/metrics", false, false, &pipeline_answer, answer_metrics},
-    {"GET", "/health", false, false, &pipeline_answer, answer_health},
-    {"GET", "/ready", false, false, &pipeline_answer, answer_health},
-    {"GET", "/ping", false, false, &pipeline_answer, answer_health},
-    {"POST", "/ping", false, false, &pipeline_answer, answer_health},
-    {"GET", "/live", false, false, &pipeline_answer, answer_live},
-    {"GET", "/version", false, false, &pipeline_answer, answer_version},
-    {"GET", "/load", false, false, &pipeline_answer, answer_load},
-    {"GET", "/", false, false, &pipeline_answer, answer_page},
-    {"GET", "/favicon.ico", false, false, &pipeline_answer, answer_icon},
+    {"GET", "/v1/models", false, true, &pipeline_answer, answer_plain_models},
+    {"GET", "/v1/models/", true, true, &pipeline_answer, answer_plain_model},
+    {"POST", "/tokenize", false, true, &pipeline_answer, answer_tokens_encode},
+    {"POST", "/detokenize", false, true, &pipeline_answer, answer_tokens_decode},
+    {"GET", "/metrics", false, false, &pipeline_answer, answer_plain_metrics},
+    {"GET", "/health", false, false, &pipeline_answer, answer_plain_health},
+    {"GET", "/ready", false, false, &pipeline_answer, answer_plain_health},
+    {"GET", "/ping", false, false, &pipeline_answer, answer_plain_health},
+    {"POST", "/ping", false, false, &pipeline_answer, answer_plain_health},
+    {"GET", "/live", false, false, &pipeline_answer, answer_plain_live},
+    {"GET", "/version", false, false, &pipeline_answer, answer_plain_version},
+    {"GET", "/load", false, false, &pipeline_answer, answer_plain_load},
+    {"GET", "/", false, false, &pipeline_answer, answer_plain_page},
+    {"GET", "/favicon.ico", false, false, &pipeline_answer, answer_plain_icon},
 };
 
 _Static_assert(ARRAY_COUNT(routes) <= ROUTES_MAX, "ROUTES_MAX is too small");
 
-const struct route routes_none = {"OTHER", "none", false, false, &pipeline_answer, answer_no_route};
+const struct route routes_none = {"OTHER", "none",           false,
+                                  false,   &pipeline_answer, stage_answer_no_route};
 static const struct route guarded_none = {"OTHER", "none",           false,
-                                          true,    &pipeline_answer, answer_no_route};
+                                          true,    &pipeline_answer, stage_answer_no_route};
 
 static bool path_matches(const struct route *r, struct str path)
 {

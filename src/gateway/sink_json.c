@@ -1,5 +1,4 @@
-/* Sink "json": collects an answer and sends it whole.  What it holds has a
- * ceiling. */
+/* Sink "json": collects an answer and sends it whole.  What it holds has a ceiling. */
 #include "gateway/gateway_internal.h"
 
 #define ANSWER_BYTES_MAX (64U << 20)
@@ -13,7 +12,7 @@ struct sink_json {
 
 static enum status collect(struct sink_json *s, const struct chat_event *e)
 {
-    const struct chat_json_token *tokens = sink_tokens(s->base.call, e);
+    const struct chat_json_token *tokens = call_tokens(s->base.call, e);
     struct buf *text = e->kind == CHAT_EVENT_REASONING ? &s->reasoning : &s->text;
 
     buf_append_str(text, e->text);

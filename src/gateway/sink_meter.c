@@ -1,5 +1,4 @@
-/* Sink "meter": notes times, usage and the end of an answer; passes everything
- * on. */
+/* Sink "meter": notes times, usage and the end of an answer; passes everything on. */
 #include "gateway/gateway_internal.h"
 
 static void note_text(struct call *call)
@@ -8,20 +7,15 @@ static void note_text(struct call *call)
 
     if (call->first_ns == 0) {
         call->first_ns = now_ns;
-        metrics_observe(call->gw->meters.first_token,
+        metrics_observe(call->gw->meters.first_text,
                         (double)(now_ns - http_exchange_begun_ns(call->x)) / 1e9);
-    } else {
-        metrics_observe(call->gw->meters.inter_token, (double)(now_ns - call->last_ns) / 1e9);
     }
-    call->last_ns = now_ns;
 }
 
 static void note_end(struct call *call, const struct chat_event *e)
 {
     call->usage = e->usage;
     if (e->kind == CHAT_EVENT_DONE) {
-        call->has_finish = true;
-        call->finish = e->finish;
         if (e->finish == CHAT_FINISH_ABORT && call->cause != CAUSE_CLIENT_GONE) {
             call_explain_abort(call);
         }
@@ -59,19 +53,4 @@ struct sink *sink_meter_create(struct call *call, struct sink *next)
         *s = (struct sink){&ops, next, call};
     }
     return s;
-}
-
-const struct chat_json_token *sink_tokens(struct call *call, const struct chat_event *e)
-{
-    struct chat_json_token *tokens;
-
-    if (e->logprobs == NULL || e->n_tokens == 0) {
-        return NULL;
-    }
-    tokens = arena_zalloc(call->arena, e->n_tokens, sizeof(*tokens));
-    for (uint32_t i = 0; tokens != NULL && i < e->n_tokens; i++) {
-        tokens[i].text = call->upstream->token_text(call, e->token_ids[i]);
-        tokens[i].logprob = e->logprobs[i];
-    }
-    return tokens;
 }

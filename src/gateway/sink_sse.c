@@ -1,11 +1,10 @@
-/* Sink "sse": events become server-sent events on the connection, one write
- * each.
+/* Sink "sse": events become server-sent events on the connection, one write each.
  *
  *   START         head of the answer, role chunk (chat)
  *   TEXT ...      one chunk
  *   DONE          finish chunk, usage event when asked for, [DONE]
- *   ERROR         before the head was sent: nothing, stage "reply" answers;
- * after it: error event, [DONE]
+ *   ERROR         before the head was sent: nothing, stage "reply" answers; after it: error event,
+ *                 [DONE]
  */
 #include "gateway/gateway_internal.h"
 
@@ -35,7 +34,7 @@ static enum status send_chunk(struct sink_sse *s, const struct chat_event *e)
 {
     struct call *call = s->base.call;
     struct buf *out = &call->gw->scratch;
-    const struct chat_json_token *tokens = sink_tokens(call, e);
+    const struct chat_json_token *tokens = call_tokens(call, e);
     struct chat_usage running = call->usage;
     const bool last = e->kind == CHAT_EVENT_DONE;
     const struct chat_json_chunk chunk = {

@@ -6,8 +6,7 @@
 
 #define SHOWN_KEY_BYTES_MAX 128 // of a refused key, masked
 
-/* Every stored key is compared, and in constant time, so that timing tells
- * nothing. */
+/* Every stored key is compared, and in constant time, so that timing tells nothing. */
 static bool known(const struct gateway *gw, struct str key)
 {
     uint8_t digest[HASH_SHA256_BYTES];
@@ -26,8 +25,7 @@ static bool known(const struct gateway *gw, struct str key)
     return found != 0;
 }
 
-/* "Bearer KEY" in Authorization, or the bare key in x-api-key.  Empty when none
- * was sent. */
+/* "Bearer KEY" in Authorization, or the bare key in x-api-key.  Empty when none was sent. */
 static struct str presented(const struct http_head *head)
 {
     const struct str *value = http_parse_field(head, STR("authorization"));
@@ -44,8 +42,8 @@ static struct str presented(const struct http_head *head)
     return value == NULL ? (struct str){NULL, 0} : *value;
 }
 
-/* The first 8 and last 4 bytes of a long key, stars between; a short one is all
- * stars.  Only visible ASCII is shown. */
+/* The first 8 and last 4 bytes of a long key, stars between; a short one is all stars.  Only
+ * visible ASCII is shown. */
 static void mask(struct str key, char ret_text[SHOWN_KEY_BYTES_MAX + 1])
 {
     const size_t len = key.len < SHOWN_KEY_BYTES_MAX ? key.len : SHOWN_KEY_BYTES_MAX;

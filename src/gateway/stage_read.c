@@ -1,5 +1,4 @@
-/* Stage "read": the body becomes a chat_request, or is refused with the field
- * at fault. */
+/* Stage "read": the body becomes a chat_request, or is refused with the field at fault. */
 #include "base/clock.h"
 #include "gateway/gateway_internal.h"
 
@@ -20,7 +19,7 @@ static bool is_json_type(const struct http_head *head)
     return str_eq_nocase(str_trim(str_slice(*type, 0, end)), STR("application/json"));
 }
 
-enum status read_json_body(struct call *call, const struct json_value **ret_root)
+enum status stage_read_json(struct call *call, const struct json_value **ret_root)
 {
     struct error err = {0};
     enum status rc;
@@ -42,7 +41,7 @@ enum status read_json_body(struct call *call, const struct json_value **ret_root
     return rc;
 }
 
-bool read_model_known(const struct gateway *gw, struct str name)
+bool stage_read_model_known(const struct gateway *gw, struct str name)
 {
     for (uint32_t i = 0; i < gw->options.n_served_names; i++) {
         if (str_eq(name, str_from_c(gw->options.served_names[i]))) {
@@ -52,7 +51,7 @@ bool read_model_known(const struct gateway *gw, struct str name)
     return name.len == 0; // no name means the model that is there
 }
 
-enum stage_verdict read_refuse_model(struct call *call, struct str name)
+enum stage_verdict stage_read_refuse_model(struct call *call, struct str name)
 {
     const struct gateway_options *o = &call->gw->options;
     char names[NAMES_BYTES_MAX] = "";
@@ -74,8 +73,7 @@ enum stage_verdict read_refuse_model(struct call *call, struct str name)
                        (int)(name.len < 128 ? name.len : 128), name.ptr, names);
 }
 
-/* Ids: the client's x-request-id (or body field) names the object, as vLLM does
- * it. */
+/* Ids: the client's x-request-id (or body field) names the object, as vLLM does it. */
 static struct str object_id(struct call *call)
 {
     const char *prefix = call->request.completion ? "cmpl-" : "chatcmpl-";
@@ -97,7 +95,7 @@ enum stage_verdict stage_read(struct call *call)
     struct chat_failure failure;
     enum status rc;
 
-    if (read_json_body(call, &root) != OK) {
+    if (stage_read_json(call, &root) != OK) {
         return STAGE_STOP;
     }
     rc = completion ? chat_json_read_completion(call->arena, root, &call->request, &failure)
@@ -105,8 +103,8 @@ enum stage_verdict stage_read(struct call *call)
     if (rc != OK) {
         return call_refuse_with(call, &failure);
     }
-    if (!read_model_known(call->gw, call->request.chat.model)) {
-        return read_refuse_model(call, call->request.chat.model);
+    if (!stage_read_model_known(call->gw, call->request.chat.model)) {
+        return stage_read_refuse_model(call, call->request.chat.model);
     }
     call->request.chat.id = object_id(call);
     call->frame = (struct chat_json_frame){

@@ -1,12 +1,10 @@
-/* Stage "reply": whatever the client has not been told yet, and the line in the
- * access log. */
+/* Stage "reply": whatever the client has not been told yet, and the line in the access log. */
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
 
 #define SHOWN_PATH_BYTES_MAX 200
 
-/* An answer that was begun and not ended: an error event, then a clean end of
- * the stream. */
+/* An answer that was begun and not ended: an error event, then a clean end of the stream. */
 static void end_stream(struct call *call)
 {
     struct buf *out = &call->gw->scratch;
@@ -31,11 +29,10 @@ static void log_call(struct call *call)
     const bool gone = call->cause == CAUSE_CLIENT_GONE;
 
     log_event(LOG_LEVEL_INFO, "request",
-              "id=%.*s peer=%.*s method=%.*s path=%.*s status=%d cause=%s "
-              "prompt_tokens=%u "
+              "id=%.*s peer=%.*s method=%.*s path=%.*s status=%d cause=%s prompt_tokens=%u "
               "completion_tokens=%u first_ms=%.1f ms=%.1f bytes=%llu",
               STR_ARG(call->request_id), STR_ARG(peer), STR_ARG(method), STR_ARG(path),
-              sent == 0 || gone ? 499 : sent, gateway_cause_name(call->cause),
+              sent == 0 || gone ? 499 : sent, call_cause_name(call->cause),
               call->usage.prompt_tokens, call->usage.completion_tokens,
               call->first_ns == 0 ? 0.0 : (double)(call->first_ns - begun_ns) / 1e6,
               (double)(loop_now_ns(call->gw->loop) - begun_ns) / 1e6,

@@ -1,5 +1,4 @@
-/* Stage "upstream": hand the request to the engine and wait for its last event.
- */
+/* Stage "upstream": hand the request to the engine and wait for its last event. */
 #include "base/check.h"
 #include "gateway/gateway_internal.h"
 

@@ -1,22 +1,18 @@
 /* upstream_local.c - the engine in this process as an upstream.
  *
- * The engine thread calls on_event and must not wait.  It appends the event to
- * the stream's queue under the stream's lock and, when none is on its way,
- * sends one notice (the stream's address) to the loop.  A stream has at most
- * one notice under way, so the mailbox, as large as the number of requests
- * inside, is never full.  The loop swaps the queue for an empty one and pushes
- * the events up the call's sinks.
+ * The engine thread calls on_event and must not wait.  It appends the event to the stream's queue
+ * under the stream's lock and, when none is on its way, sends one notice (the stream's address) to
+ * the loop.  A stream has at most one notice under way, so the mailbox, as large as the number of
+ * requests inside, is never full.  The loop swaps the queue for an empty one and pushes the events
+ * up the call's sinks.
  *
- *   engine thread: on_event -> queue, notice          loop: on_news -> pump ->
- * sinks
+ *   engine thread: on_event -> queue, notice          loop: on_news -> pump -> sinks
  *
- * A client that reads slowly pauses the pump (the sink says AGAIN, on_room
- * resumes it) while the queue grows: behind MERGE_FROM_BYTES pieces of text are
- * merged, so that only bare text accumulates.  At stream_queue_bytes the
- * request is cancelled: CAUSE_CLIENT_SLOW.
+ * A client that reads slowly pauses the pump (the sink says AGAIN, on_room resumes it) while the
+ * queue grows: behind MERGE_FROM_BYTES pieces of text are merged, so that only bare text
+ * accumulates.  At stream_queue_bytes the request is cancelled: CAUSE_CLIENT_SLOW.
  *
- * A stream may be freed when the last event was pushed and no notice is under
- * way.
+ * A stream may be freed when the last event was pushed and no notice is under way.
  */
 #include "base/check.h"
 #include "gateway/gateway_internal.h"
@@ -27,8 +23,7 @@
 #define MERGE_FROM_BYTES 4096
 #define STOP_REASON_BYTES_MAX CHAT_STOP_BYTES_MAX
 
-/* One queued piece of text; `text_bytes` of text and then n_tokens ids and
- * logprobs follow it. */
+/* One queued piece of text; `text_bytes` of text and then n_tokens ids and logprobs follow it. */
 struct record {
     enum chat_event_kind kind;
     uint32_t text_bytes;
@@ -61,9 +56,7 @@ struct stream {
     } shared;
 };
 
-/* --- engine thread
- * ------------------------------------------------------------------------------
- */
+/* --- engine thread --- */
 
 static void merge_text_locked(struct stream *s, struct str text)
 {
@@ -166,9 +159,7 @@ static void on_event(void *user, const struct chat_event *e)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* --- loop
- * ------------------------------------------------------------------------------------------
- */
+/* --- loop --- */
 
 static void pump(struct stream *s);
 
@@ -222,8 +213,7 @@ static enum status push_record(struct stream *s)
     return s->call->sink->ops->push(s->call->sink, &e);
 }
 
-/* Take what has come.  True: the last event is among it and nobody else refers
- * to s. */
+/* Take what has come.  True: the last event is among it and nobody else refers to s. */
 static bool swap_queue(struct stream *s, bool *ret_start, bool *ret_overflow)
 {
     const struct buf empty = s->taken;
@@ -270,8 +260,7 @@ static void start_sinks(struct stream *s)
 {
     const struct chat_event e = {
         .kind = CHAT_EVENT_START,
-        .usage = s->shared.prompt, // written before has_start, which was read
-                                   // under the lock
+        .usage = s->shared.prompt, // written before has_start, which was read under the lock
         .stop_token = -1,
     };
 

@@ -1,5 +1,4 @@
-/* worker.c - one thread for work that would hold up the loop (tokenising long
- * texts). */
+/* worker.c - one thread for work that would hold up the loop (tokenising long texts). */
 #include "base/check.h"
 #include "gateway/gateway_internal.h"
 

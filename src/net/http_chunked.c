@@ -1,5 +1,4 @@
-/* The chunked decoder: a state per byte of framing, payload taken in whole
- * pieces. */
+/* The chunked decoder: a state per byte of framing, payload taken in whole pieces. */
 #include "base/check.h"
 #include "net/http_parse.h"
 

@@ -95,9 +95,7 @@ void http_conn_touch(struct http_conn *c)
     loop_defer(c->server->loop, &c->work);
 }
 
-/* --- output
- * -----------------------------------------------------------------------------------
- */
+/* --- output --- */
 
 static void tell_room(struct http_conn *c)
 {
@@ -146,9 +144,7 @@ static void flush(struct http_conn *c)
     }
 }
 
-/* --- input
- * ------------------------------------------------------------------------------------
- */
+/* --- input --- */
 
 /* What a step of the input side came to. */
 enum turn {
@@ -161,8 +157,7 @@ static void end_of_input(struct http_conn *c)
     c->peer_closed = true;
     c->readable = false;
     if (c->out.len > 0) {
-        enter(c,
-              HTTP_CONN_FLUSH); // answers to earlier requests are still on their way
+        enter(c, HTTP_CONN_FLUSH); // answers to earlier requests are still on their way
         return;
     }
     http_conn_die(c);
@@ -179,8 +174,7 @@ static bool fill(struct http_conn *c)
     }
     rc = transport_read(&c->transport, c->server->scratch, HTTP_SCRATCH_BYTES, &n);
     if (rc == OK) {
-        // A short read has emptied the socket; the next edge tells of more, unless
-        // the end was seen.
+        // A short read has emptied the socket; the next edge tells of more.
         c->readable = n == HTTP_SCRATCH_BYTES || c->peer_closed;
         buf_append(&c->in, c->server->scratch, n);
         if (buf_status(&c->in) == OK) {
@@ -210,8 +204,7 @@ static void refuse(struct http_conn *c, const struct http_fault *fault)
     CHECK(c->state == HTTP_CONN_DEAD || c->state == HTTP_CONN_FLUSH); // must answer at once
 }
 
-/* Hand the whole request over.  The callback may answer at once: then the state
- * has moved on. */
+/* Hand the whole request over.  The callback may answer at once: then the state has moved on. */
 static enum turn deliver(struct http_conn *c)
 {
     struct http_server *s = c->server;
@@ -221,8 +214,7 @@ static enum turn deliver(struct http_conn *c)
     return TURN_AGAIN;
 }
 
-/* Copy the head into the exchange's arena, so that it outlives the input
- * buffer, and parse it. */
+/* Copy the head into the exchange's arena, so that it outlives the input buffer, and parse it. */
 static enum status read_head(struct http_conn *c, size_t head_bytes, struct http_fault *fault)
 {
     struct http_exchange *x = c->exchange;
@@ -445,8 +437,7 @@ static enum turn turn_length(struct http_conn *c)
     return fill_body(c, left) || c->state != HTTP_CONN_BODY ? TURN_AGAIN : TURN_WAIT;
 }
 
-/* Read on without looking, so that the client gets our last answer before it
- * sees a reset. */
+/* Read on without looking, so that the client gets our last answer before it sees a reset. */
 static enum turn turn_linger(struct http_conn *c)
 {
     size_t n;
@@ -495,9 +486,7 @@ static enum turn take_turn(struct http_conn *c)
     return TURN_WAIT;
 }
 
-/* --- deadlines
- * --------------------------------------------------------------------------------
- */
+/* --- deadlines --- */
 
 static void set_deadline(struct http_conn *c)
 {

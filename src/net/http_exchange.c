@@ -149,9 +149,7 @@ uint64_t http_exchange_sent_bytes(const struct http_exchange *x)
     return x->sent_bytes;
 }
 
-/* --- answer
- * -----------------------------------------------------------------------------------
- */
+/* --- answer --- */
 
 /* A value never breaks out of its line, whatever a caller passes. */
 static void put_value(struct buf *out, struct str value)

@@ -1,19 +1,17 @@
-/* http_internal.h - server, connection and exchange as the three files of the
- * HTTP server see them.
+/* http_internal.h - server, connection and exchange as the three files of the HTTP server see them.
  *
- * Who owns whom: the server lists its connections; a connection has at most one
- * exchange; an exchange may outlive its connection (then conn is NULL) while
- * somebody holds it.  Loop-owned.
+ * Who owns whom: the server lists its connections; a connection has at most one exchange; an
+ * exchange may outlive its connection (then conn is NULL) while somebody holds it.  Loop-owned.
  *
  * States of a connection and who moves it on (http_conn.c unless said):
  *
  *   IDLE -> HEAD      first byte of a request
  *   HEAD -> BODY      head complete, a body follows
- *   HEAD, BODY -> RUNNING   request complete (or refused), the owner's callback
- * was called RUNNING -> IDLE   answer complete, connection is kept
- * (http_conn_answered) RUNNING -> FLUSH  answer complete, connection ends
- * (http_conn_answered) FLUSH -> LINGER   all output sent; reading on so that
- * the client sees it all any -> DEAD       closed; freed by the deferred call
+ *   HEAD, BODY -> RUNNING   request complete (or refused), the owner's callback was called
+ *   RUNNING -> IDLE   answer complete, connection is kept   (http_conn_answered)
+ *   RUNNING -> FLUSH  answer complete, connection ends      (http_conn_answered)
+ *   FLUSH -> LINGER   all output sent; reading on so that the client sees it all
+ *   any -> DEAD       closed; freed by the deferred call
  */
 #ifndef NET_HTTP_INTERNAL_H
 #define NET_HTTP_INTERNAL_H
@@ -98,16 +96,14 @@ struct http_server {
 
 /** Take over an accepted socket.  Closes it and returns NULL without memory. */
 struct http_conn *http_conn_open(struct http_server *s, int fd, const char *peer, bool overfull);
-/** Close at once; tells the exchange's owner.  Freed at the end of the batch.
- */
+/** Close at once; tells the exchange's owner.  Freed at the end of the batch. */
 void http_conn_die(struct http_conn *c);
 /** The answer of the current exchange is complete (its bytes are in `out`). */
 void http_conn_answered(struct http_conn *c);
 /** Output was added: send it at the end of the batch. */
 void http_conn_touch(struct http_conn *c);
 
-/** A fresh exchange, or the connection's old one emptied.  NULL without memory.
- */
+/** A fresh exchange, or the connection's old one emptied.  NULL without memory. */
 struct http_exchange *http_exchange_renew(struct http_conn *c);
 /** The connection is gone: forget it and tell the owner. */
 void http_exchange_cut(struct http_exchange *x);

@@ -111,8 +111,7 @@ enum status http_parse_end(struct str in, size_t seen, size_t head_bytes_max,
     return E_AGAIN;
 }
 
-/* One line without its CR LF; the head ends with an empty one, so there is
- * always a next. */
+/* One line without its CR LF; the head ends with an empty one, so there is always a next. */
 static struct str next_line(struct str head, size_t *at)
 {
     const size_t end = str_find_byte(head, '\r', *at);
@@ -271,8 +270,7 @@ static enum status judge_framing(struct http_head *h, const struct framing *fr,
     return OK;
 }
 
-/* "HTTP/1.1" or "HTTP/1.0"; a lower-case name, blanks and other digits are
- * refused. */
+/* "HTTP/1.1" or "HTTP/1.0"; a lower-case name, blanks and other digits are refused. */
 static enum status parse_version(struct str s, uint32_t *ret_minor, struct http_fault *f)
 {
     if (s.len != 8 || memcmp(s.ptr, "HTTP/", 5) != 0 || !is(s.ptr[5], CH_DIGIT) ||
@@ -286,9 +284,8 @@ static enum status parse_version(struct str s, uint32_t *ret_minor, struct http_
     return OK;
 }
 
-/* Index where the path of an absolute-form target begins; target.len when it
- * has none; SIZE_MAX when the target is not of that form or its authority is
- * malformed. */
+/* Index where the path of an absolute-form target begins; target.len when it has none; SIZE_MAX
+ * when the target is not of that form or its authority is malformed. */
 static size_t skip_authority(struct str target)
 {
     size_t at;

@@ -1,12 +1,10 @@
-/* http_parse.h - strict HTTP/1.1 codec: bytes to a request or response head,
- * and the chunked body.
+/* http_parse.h - strict HTTP/1.1 codec: bytes to a request or response head, and the chunked body.
  *
- * No allocation, no I/O, no state besides what the caller passes: every
- * function says consumed, partial (E_AGAIN) or refused.  Strings in a head
- * point into the caller's bytes.  What two parsers could read differently is
- * refused, never repaired; the rules are listed in docs/http.md. Untrusted
- * input: never reads past the given bytes; every count and length has a named
- * limit. Pure; any thread.
+ * No allocation, no I/O, no state besides what the caller passes: every function says consumed,
+ * partial (E_AGAIN) or refused.  Strings in a head point into the caller's bytes.  What two parsers
+ * could read differently is refused, never repaired; the rules are listed in docs/http.md.
+ * Untrusted input: never reads past the given bytes; every count and length has a named limit.
+ * Pure; any thread.
  */
 #ifndef NET_HTTP_PARSE_H
 #define NET_HTTP_PARSE_H
@@ -40,12 +38,11 @@ enum http_body {
 };
 
 struct http_head {
-    struct str method;      // request; "" in a response
-    struct str target;      // request target as sent
-    struct str path;        // raw path of the target, still percent-encoded, begins with
-                            // '/' (or is "*")
-    struct str query;       // behind '?', without it
-    uint32_t status;        // response: 100..599
+    struct str method; // request; "" in a response
+    struct str target; // request target as sent
+    struct str path;   // raw path of the target, still percent-encoded, begins with '/' (or is "*")
+    struct str query;  // behind '?', without it
+    uint32_t status;   // response: 100..599
     uint32_t version_minor; // HTTP/1.x
     enum http_body body;
     uint64_t content_length; // HTTP_BODY_LENGTH
@@ -55,26 +52,23 @@ struct http_head {
     struct http_field *fields; // [n_fields]; the caller's storage for HTTP_FIELDS_MAX of them
 };
 
-/* Why bytes were refused: the status a server answers, and one sentence for the
- * sender. */
+/* Why bytes were refused: the status a server answers, and one sentence for the sender. */
 struct http_fault {
     int http_status;  // 400, 414, 417, 431, 501, 505
     const char *text; // static
 };
 
 /**
- * Look for the end of a head (CRLF CRLF) and refuse early what can never become
- * one.
+ * Look for the end of a head (CRLF CRLF) and refuse early what can never become one.
  *
  * in      bytes received so far, from the first byte of the message
- * seen    how many of them an earlier call has looked at already (0 at first);
- * the cost of a call is O(in.len - seen), so a head that drips in byte by byte
- * costs no more than one that arrives whole head_bytes_max  0:
- * HTTP_HEAD_BYTES_MAX ret_head_bytes  length of the head, the empty line
- * included
+ * seen    how many of them an earlier call has looked at already (0 at first); the cost of a call
+ *         is O(in.len - seen), so a head that drips in byte by byte costs no more than one that
+ *         arrives whole
+ * head_bytes_max  0: HTTP_HEAD_BYTES_MAX
+ * ret_head_bytes  length of the head, the empty line included
  *
- * Errors: AGAIN (more bytes are needed), INVALID (bare LF or CR, NUL, other
- * control bytes), LIMIT.
+ * Errors: AGAIN (more bytes are needed), INVALID (bare LF or CR, NUL, other control bytes), LIMIT.
  */
 MUST_USE enum status http_parse_end(struct str in, size_t seen, size_t head_bytes_max,
                                     size_t *ret_head_bytes, struct http_fault *ret_fault);
@@ -82,18 +76,15 @@ MUST_USE enum status http_parse_end(struct str in, size_t seen, size_t head_byte
 /**
  * Parse one whole request head, as measured by http_parse_end.
  *
- * ret_head  `fields` must point to HTTP_FIELDS_MAX fields; everything else is
- * set here
+ * ret_head  `fields` must point to HTTP_FIELDS_MAX fields; everything else is set here
  *
- * Errors: INVALID, LIMIT, UNSUPPORTED (ret_fault has the answer); ret_head is
- * half filled then.
+ * Errors: INVALID, LIMIT, UNSUPPORTED (ret_fault has the answer); ret_head is half filled then.
  */
 MUST_USE enum status http_parse_request(struct str head, struct http_head *ret_head,
                                         struct http_fault *ret_fault);
 /**
- * Parse one whole response head.  `to_head` says that the request was a HEAD
- * request: no body then. Errors: as http_parse_request; fault statuses are 502
- * here.
+ * Parse one whole response head.  `to_head` says that the request was a HEAD request: no body then.
+ * Errors: as http_parse_request; fault statuses are 502 here.
  */
 MUST_USE enum status http_parse_response(struct str head, bool to_head, struct http_head *ret_head,
                                          struct http_fault *ret_fault);
@@ -121,10 +112,9 @@ struct http_chunked {
  * ret_consumed  bytes of `in` used up (framing and payload together)
  * ret_payload   part of `in` that is payload; may be empty
  *
- * Returns OK when more may follow (call again with what is left, or when there
- * is more), CLOSED when the body is complete (the rest of `in` belongs to the
- * next message). Errors: INVALID, LIMIT; the connection cannot be used any
- * more.
+ * Returns OK when more may follow (call again with what is left, or when there is more), CLOSED
+ * when the body is complete (the rest of `in` belongs to the next message).
+ * Errors: INVALID, LIMIT; the connection cannot be used any more.
  */
 MUST_USE enum status http_chunked_next(struct http_chunked *c, struct str in, size_t *ret_consumed,
                                        struct str *ret_payload, struct http_fault *ret_fault);

@@ -16,10 +16,8 @@
 
 #define BACKLOG 1024
 #define ACCEPTS_PER_BATCH 64
-#define SURPLUS_MAX                                                                                \
-    64               // connections over the limit that are told so; further ones are just         \
-                     // closed
-#define PAUSE_MS 100 // no accepting after the process ran out of descriptors
+#define SURPLUS_MAX 64 // connections over the limit that are told so; further ones are just closed
+#define PAUSE_MS 100   // no accepting after the process ran out of descriptors
 #define NS_PER_MS UINT64_C(1000000)
 
 static void default_u32(uint32_t *value, uint32_t fallback)
@@ -73,8 +71,7 @@ static void take_socket(struct http_server *s, int fd, const struct sockaddr_sto
         close(fd);
         return;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
-                     sizeof(one)); // a matter of speed only
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); // a matter of speed only
     format_peer(addr, peer);
     (void)http_conn_open(s, fd, peer, s->n_conns >= max);
 }
@@ -111,9 +108,7 @@ static void on_pause_over(void *user)
     }
 }
 
-/* --- listening
- * --------------------------------------------------------------------------------
- */
+/* --- listening --- */
 
 /* Errors: BUSY, IO; errno is kept for the text. */
 static enum status bind_one(const struct addrinfo *ai, uint16_t port, int *ret_fd)
@@ -130,8 +125,7 @@ static enum status bind_one(const struct addrinfo *ai, uint16_t port, int *ret_f
     memcpy(&addr, ai->ai_addr, ai->ai_addrlen);
     if (ai->ai_family == AF_INET6) {
         ((struct sockaddr_in6 *)&addr)->sin6_port = htons(port);
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero,
-                         sizeof(zero)); // "::" takes IPv4 too
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)); // "::" takes IPv4 too
     } else {
         ((struct sockaddr_in *)&addr)->sin_port = htons(port);
     }

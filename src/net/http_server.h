@@ -1,11 +1,9 @@
-/* http_server.h - listens, reads whole requests, writes answers; knows nothing
- * of their meaning.
+/* http_server.h - listens, reads whole requests, writes answers; knows nothing of their meaning.
  *
- * One connection carries one exchange after the other; pipelined requests wait
- * in the socket until the answer before them is complete.  Deadlines of head
- * and body are absolute.  A client that closes its side while its request runs
- * counts as gone.  Limits and their names: struct http_server_limits and
- * docs/http.md.  Loop-owned: everything here is for the loop's thread.
+ * One connection carries one exchange after the other; pipelined requests wait in the socket until
+ * the answer before them is complete.  Deadlines of head and body are absolute.  A client that
+ * closes its side while its request runs counts as gone.  Limits and their names: struct
+ * http_server_limits and docs/http.md.  Loop-owned: everything here is for the loop's thread.
  */
 #ifndef NET_HTTP_SERVER_H
 #define NET_HTTP_SERVER_H
@@ -30,27 +28,24 @@ struct http_server_limits {
     uint64_t body_bytes_max;    // 413 above [33554432]
     size_t arena_bytes_max;     // memory of one request besides its body [268435456]
     uint32_t head_timeout_ms;   // from the first byte of a head to its last [15000]
-    uint32_t body_timeout_ms;   // from the end of the head to the end of the body
-                                // [60000]
+    uint32_t body_timeout_ms;   // from the end of the head to the end of the body [60000]
     uint32_t idle_timeout_ms;   // between requests [75000]
     uint32_t stall_timeout_ms;  // output waiting and the client takes nothing [60000]
-    uint32_t linger_timeout_ms; // reading on after an answer that ends the
-                                // connection [2000]
-    uint32_t out_high_bytes;    // unsent output above which a producer has to stop
-                                // [262144]
+    uint32_t linger_timeout_ms; // reading on after an answer that ends the connection [2000]
+    uint32_t out_high_bytes;    // unsent output above which a producer has to stop [262144]
     uint32_t out_low_bytes;     // ... and below which it is called again [65536]
 };
 
 struct http_server_events {
-    /** A whole request is here.  Answer now, or keep it with http_exchange_hold
-   * and answer later. */
+    /** A whole request is here.  Answer now, or keep it with http_exchange_hold and answer
+     * later. */
     void (*on_request)(void *user, struct http_exchange *x);
-    /** The head is here and a body follows.  May answer at once: the body is not
-   * read then and on_request does not follow.  May be NULL. */
+    /** The head is here and a body follows.  May answer at once: the body is not read then and
+     *  on_request does not follow.  May be NULL. */
     void (*on_head)(void *user, struct http_exchange *x);
-    /** The request cannot be read: answer with fault->http_status.  The
-   * connection closes behind it. `x` has no head (http_exchange_head gives
-   * NULL) unless the body was at fault. */
+    /** The request cannot be read: answer with fault->http_status.  The connection closes behind
+     * it.
+     *  `x` has no head (http_exchange_head gives NULL) unless the body was at fault. */
     void (*on_fault)(void *user, struct http_exchange *x, const struct http_fault *fault);
 };
 
@@ -71,19 +66,17 @@ struct http_server_options {
 MUST_USE enum status http_server_create(struct loop *loop,
                                         const struct http_server_options *options,
                                         struct http_server **ret_server, struct error *err);
-/** Close everything at once.  Not from a callback of the server.  Held
- * exchanges stay valid. */
+/** Close everything at once.  Not from a callback of the server.  Held exchanges stay valid. */
 void http_server_destroy(struct http_server *s);
 uint16_t http_server_port(const struct http_server *s);
-/** From now on every answer ends its connection; idle connections are closed.
- * New ones are served. */
+/** From now on every answer ends its connection; idle connections are closed.  New ones are
+ * served. */
 void http_server_drain(struct http_server *s);
 uint32_t http_server_connection_count(const struct http_server *s);
 /** Connections whose answer is not completely sent. */
 uint32_t http_server_busy_count(const struct http_server *s);
 
-/* --- exchange: the request
- * -------------------------------------------------------------------- */
+/* --- exchange: the request --- */
 
 /** NULL when no head could be read. */
 const struct http_head *http_exchange_head(const struct http_exchange *x);
@@ -103,23 +96,20 @@ void http_exchange_hold(struct http_exchange *x);
 void http_exchange_release(struct http_exchange *x);
 
 struct http_exchange_events {
-    /** The client is gone (or stalled): nothing can be sent any more.  Once,
-   * before the answer ended. */
+    /** The client is gone (or stalled): nothing can be sent any more.  Once, before the answer
+     * ended. */
     void (*on_gone)(void *user);
     /** Output fell below the low mark after a write had returned AGAIN. */
     void (*on_room)(void *user);
 };
 
-/** Who wants to hear about this exchange; `events` is borrowed until its end.
- * NULL: nobody. */
+/** Who wants to hear about this exchange; `events` is borrowed until its end.  NULL: nobody. */
 void http_exchange_listen(struct http_exchange *x, const struct http_exchange_events *events,
                           void *user);
 
-/* --- exchange: the answer
- * --------------------------------------------------------------------- Framing
- * fields (content-length, transfer-encoding, connection, date, server) are
- * written here; the caller gives the others.  Writes after the client is gone
- * are dropped and say CLOSED. */
+/* --- exchange: the answer ---------------------------------------------------------------------
+ * Framing fields (content-length, transfer-encoding, connection, date, server) are written here;
+ * the caller gives the others.  Writes after the client is gone are dropped and say CLOSED. */
 
 struct http_reply {
     int status;
@@ -131,13 +121,11 @@ struct http_reply {
 
 /** A whole answer. */
 void http_exchange_reply(struct http_exchange *x, const struct http_reply *reply, struct str body);
-/** Head of an answer of unknown length: chunked, or ended by closing for
- * HTTP/1.0. */
+/** Head of an answer of unknown length: chunked, or ended by closing for HTTP/1.0. */
 void http_exchange_begin(struct http_exchange *x, const struct http_reply *reply);
 /**
  * A piece of the body.  Sent with the other output of this batch in one go.
- * Returns OK; AGAIN: taken, but over the high mark: wait for on_room; CLOSED:
- * the client is gone.
+ * Returns OK; AGAIN: taken, but over the high mark: wait for on_room; CLOSED: the client is gone.
  */
 enum status http_exchange_write(struct http_exchange *x, struct str bytes);
 /** Complete the answer. */

@@ -44,8 +44,7 @@ void loop_destroy(struct loop *loop)
     free(loop);
 }
 
-/* Calls queued while these run belong to the next batch, which then does not
- * wait for events. */
+/* Calls queued while these run belong to the next batch, which then does not wait for events. */
 static void run_deferred(struct loop *loop)
 {
     struct loop_deferred *d = loop->first;
@@ -66,8 +65,7 @@ void loop_run(struct loop *loop)
 {
     loop->stopping = false;
     while (!loop->stopping) {
-        // With calls already queued only what is ready now is taken, so that they
-        // are not delayed.
+        // With calls already queued only what is ready now is taken, so that they are not delayed.
         const int flags = loop->first != NULL ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE;
 
         CHECK(event_base_loop(loop->base, flags) >= 0);

@@ -36,6 +36,7 @@ struct engine_ticket {
     bool mute;
     bool refuse;
     bool stubborn;
+    bool deaf;
     uint64_t due_ns;
     uint64_t cancelled_ns;
     char *long_token; // owned, token_bytes
@@ -139,6 +140,7 @@ static enum status read_commands(struct engine_ticket *t)
         t->hang |= str_eq(word, STR("!hang"));
         t->mute |= str_eq(word, STR("!mute"));
         t->refuse |= str_eq(word, STR("!refuse"));
+        t->deaf |= str_eq(word, STR("!deaf"));
         t->stubborn |= str_eq(word, STR("!stubborn"));
         (void)set_number(t, word, &t->at);
         while (t->at < t->text.len && t->text.ptr[t->at] == ' ') {
@@ -267,14 +269,13 @@ static void step_ticket(struct engine_ticket *t)
 {
     struct chat_event start = {.kind = CHAT_EVENT_START, .stop_token = -1};
 
-    if (t->cancelled && (!t->stubborn || now_ns() > t->cancelled_ns + 300000000)) {
+    if (t->cancelled && !t->deaf && (!t->stubborn || now_ns() > t->cancelled_ns + 300000000)) {
         end_done(t, CHAT_FINISH_ABORT, (struct str){NULL, 0});
         return;
     }
     if (t->refuse) {
         end_error(t, 400, "context_length_exceeded",
-                  "This model's maximum context length is 4096 tokens. However, your "
-                  "messages "
+                  "This model's maximum context length is 4096 tokens. However, your messages "
                   "resulted in 9999 tokens. Please reduce the length of the messages.");
         return;
     }
@@ -318,7 +319,6 @@ static void step_locked(struct engine *e)
 
     while (*link != NULL) {
         struct engine_ticket *t = *link;
-        const enum ticket_state before = t->state;
 
         if (t->state == WAITING && (e->stats.n_running < e->slots || t->cancelled)) {
             t->state = RUNNING;
@@ -331,7 +331,6 @@ static void step_locked(struct engine *e)
                 e->stats.n_running--;
             }
         }
-        (void)before;
         if (t->state == ENDED && t->released) {
             *link = t->next;
             free_ticket(t);

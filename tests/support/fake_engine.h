@@ -1,21 +1,24 @@
 /* fake_engine.h - an engine without a model, for tests of the gateway.
  *
- * Implements engine/engine.h with one thread that "generates" one token per
- * step for each running request: the words of the last user message.  A message
- * that begins with '!' is a command; several may follow each other, separated
- * by blanks:
+ * Implements engine/engine.h with one thread that "generates" one token per step for each running
+ * request: the words of the last user message.  Words with '!' at its beginning are commands:
  *
- *   !count N      N tokens "w0 " "w1 " ...        !bytes N     each token N
- * bytes long !delay MS     of this request between tokens  !hang        never a
- * token, until cancelled !mute         neither START nor anything else, until
- * cancelled !refuse       400 context_length_exceeded before START !break N 500
- * after N tokens              !quit N      ends with finish abort after N
- * tokens !full         submit says LIMIT               !closed      submit says
- * CLOSED !reason N     the first N tokens are reasoning !stubborn     ignores
- * cancel for 300 ms
+ *   !count N      N tokens "w0 " "w1 " ...
+ *   !bytes N      each of them N bytes long
+ *   !delay MS     between the tokens of this request
+ *   !hang         START, then nothing until cancelled
+ *   !mute         not even START
+ *   !refuse       400 context_length_exceeded before START
+ *   !break N      500 after N tokens
+ *   !quit N       ends with finish abort after N tokens
+ *   !full         submit says LIMIT
+ *   !closed       submit says CLOSED
+ *   !reason N     the first N tokens are reasoning
+ *   !stubborn     heeds a cancel only after 300 ms
+ *   !deaf         never heeds a cancel
  */
-#ifndef TESTS_FAKE_ENGINE_H
-#define TESTS_FAKE_ENGINE_H
+#ifndef TESTS_SUPPORT_FAKE_ENGINE_H
+#define TESTS_SUPPORT_FAKE_ENGINE_H
 
 #include <stdint.h>
 

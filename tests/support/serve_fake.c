@@ -1,15 +1,13 @@
-/* serve_fake.c - gateway_run over the fake engine, for end-to-end tests of the
- * gateway alone.
+/* serve_fake.c - gateway_run over the fake engine, for end-to-end tests of the gateway alone.
  *
  *   serve_fake serve --host H --port P [--api-key K]... [--NAME NUMBER]...
  *
- * Numbers: step-us, load-ms, slots, queue-max, head-ms, body-ms, idle-ms,
- * stall-ms, body-max, connections-max, out-high, queue-bytes, drain-ms,
- * request-ms, inflight-max, vllm-errors, load-fault.
+ * The numbers are in set_number.  /health brings the gauge fake_cancels up to date.
  */
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "gateway/console.h"
 #include "gateway/gateway.h"
 #include "support/fake_engine.h"
 
@@ -171,7 +169,7 @@ static struct gateway_options options_of(const struct settings *s, struct loader
         .drain_timeout_ms = (uint32_t)s->drain_ms,
         .request_timeout_ms = (uint32_t)s->request_ms,
         .error_style = s->vllm_errors != 0 ? CHAT_JSON_STYLE_VLLM : CHAT_JSON_STYLE_OPENAI,
-        .console_page = STR("<!doctype html><title>fake</title>"),
+        .console_page = console_page(),
         .log_requests = true,
         .utilization = utilization,
         .on_listening = on_listening,
