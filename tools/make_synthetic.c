@@ -1,12 +1,12 @@
 /* make_synthetic.c - write a glm4 checkpoint of any size with random bf16 weights, for speed runs.
  *
  *   ninja -C build tests/make_synthetic
- *   build/tests/make_synthetic OUT_DIR [--layers N] [--hidden N] [--ffn N] [--heads N] [--kv-heads N]
- *       [--head-dim N] [--vocab N] [--positions N] [--seed N] [--shard-mib N] [--tokenizer DIR]
+ *   build/tests/make_synthetic OUT_DIR [--layers N] [--hidden N] [--ffn N] [--heads N] [--kv-heads
+ *       N] [--head-dim N] [--vocab N] [--positions N] [--seed N] [--shard-mib N] [--tokenizer DIR]
  *
  * The default has the proportions of GLM-4-9B at a quarter of its width squared: 1.16 billion
- * parameters, 2.3 GB.  The folder has the published layout (config.json, shards with an index) and a
- * copy of the tokenizer and template of --tokenizer.  Same arguments, same bytes.
+ * parameters, 2.3 GB.  The folder has the published layout (config.json, shards with an index) and
+ * a copy of the tokenizer and template of --tokenizer.  Same arguments, same bytes.
  */
 #include "base/check.h"
 #include "base/str.h"
