@@ -1,9 +1,10 @@
-/* The engine on a synthetic glm4 of 1.2 GB in bfloat16: decode of 1 and 8 streams, prefill of 512 and
- * 4096 tokens, and what a plain reader of memory reaches with as many threads in the same run.
+/* The engine on a synthetic glm4 of 1.2 GB in bfloat16: decode of 1 and 8 streams, prefill of 512
+ * and 4096 tokens, and what a plain reader of memory reaches with as many threads in the same run.
  *
  *   build/bench/engine [FOLDER [THREADS]]    a folder with config.json; its weights are not read
  *
- * Ends with 1 when an answer beside seven others differs in a bit of a logprob from the same alone. */
+ * Ends with 1 when an answer beside seven others differs in a bit of a logprob from the same
+ * alone. */
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -24,12 +25,12 @@
 
 /* 10 layers of 47.2 M and 2 x 67 M for embedding and head: 606 M parameters, 1.2 GB. */
 static const char CONFIG[] =
-    "{\"architectures\": [\"Glm4ForCausalLM\"], \"model_type\": \"glm4\", \"attention_bias\": false,\n"
-    " \"eos_token_id\": [0], \"head_dim\": 128, \"hidden_act\": \"silu\", \"hidden_size\": 2048,\n"
-    " \"intermediate_size\": 6144, \"max_position_embeddings\": 8192, \"num_attention_heads\": 16,\n"
-    " \"num_hidden_layers\": 10, \"num_key_value_heads\": 2, \"partial_rotary_factor\": 0.5,\n"
-    " \"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, \"tie_word_embeddings\": false,\n"
-    " \"torch_dtype\": \"bfloat16\", \"vocab_size\": 32768, \"pad_token_id\": 0}\n";
+    "{\"architectures\": [\"Glm4ForCausalLM\"], \"model_type\": \"glm4\", \"head_dim\": 128,\n"
+    " \"attention_bias\": false, \"eos_token_id\": [0], \"hidden_size\": 2048,\n"
+    " \"hidden_act\": \"silu\", \"intermediate_size\": 6144, \"max_position_embeddings\": 8192,\n"
+    " \"num_attention_heads\": 16, \"num_hidden_layers\": 10, \"num_key_value_heads\": 2,\n"
+    " \"partial_rotary_factor\": 0.5, \"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0,\n"
+    " \"pad_token_id\": 0, \"tie_word_embeddings\": false, \"torch_dtype\": \"bfloat16\", \"vocab_size\": 32768}\n";
 #define EMBEDDING_BYTES (2.0 * 32768 * 2048) // a step reads rows of it only
 
 static double now_s(void)
