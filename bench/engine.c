@@ -30,7 +30,8 @@ static const char CONFIG[] =
     " \"hidden_act\": \"silu\", \"intermediate_size\": 6144, \"max_position_embeddings\": 8192,\n"
     " \"num_attention_heads\": 16, \"num_hidden_layers\": 10, \"num_key_value_heads\": 2,\n"
     " \"partial_rotary_factor\": 0.5, \"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0,\n"
-    " \"pad_token_id\": 0, \"tie_word_embeddings\": false, \"torch_dtype\": \"bfloat16\", \"vocab_size\": 32768}\n";
+    " \"pad_token_id\": 0, \"tie_word_embeddings\": false, \"torch_dtype\": \"bfloat16\",\n"
+    " \"vocab_size\": 32768}\n";
 #define EMBEDDING_BYTES (2.0 * 32768 * 2048) // a step reads rows of it only
 
 static double now_s(void)
