@@ -59,8 +59,8 @@ struct gateway_options {
  * running ones may finish within drain_timeout_ms; the second cancels them.
  *
  * Returns OK after an orderly stop.  Errors: BUSY (port), INVALID (options), IO, and the status
- * given to gateway_fail; the text says what to do.  The engine is idle and untouched when this
- * returns.
+ * given to gateway_fail; the text says what to do.  The engine is idle then; but TIMEOUT means that
+ * it did not end its requests although it was told to: leave with _exit and free nothing.
  */
 MUST_USE enum status gateway_run(const struct gateway_options *options, struct error *err);
 

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "gateway/console.h"
 #include "gateway/gateway.h"
 #include "support/fake_engine.h"
 
@@ -168,7 +169,7 @@ static struct gateway_options options_of(const struct settings *s, struct loader
         .drain_timeout_ms = (uint32_t)s->drain_ms,
         .request_timeout_ms = (uint32_t)s->request_ms,
         .error_style = s->vllm_errors != 0 ? CHAT_JSON_STYLE_VLLM : CHAT_JSON_STYLE_OPENAI,
-        .console_page = STR("<!doctype html><title>fake</title>"),
+        .console_page = console_page(),
         .log_requests = true,
         .utilization = utilization,
         .on_listening = on_listening,
