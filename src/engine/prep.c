@@ -53,6 +53,8 @@ static enum status cut_after_last_message(const struct chat_request *r, size_t b
     return OK;
 }
 
+/* The limits of the interpreter are the client's fault as well, so INVALID: LIMIT means too many
+ * tokens here. */
 static enum status template_failed(enum status rc, const struct error *err,
                                    struct chat_failure *failure)
 {
@@ -61,7 +63,7 @@ static enum status template_failed(enum status rc, const struct error *err,
     }
     chat_failure_set(failure, 400, "invalid_request_error", "invalid_value", "messages",
                      "The model's chat template did not accept the messages: %s", err->text);
-    return rc;
+    return E_INVALID;
 }
 
 enum status prep_render(const struct engine *e, const struct chat_request *request, struct buf *out,
