@@ -57,7 +57,7 @@ def deltas(convert):
 
 
 def print_numbers(name, comment, numbers):
-    print(f"/* {comment} */")
+    print(f"\n/* {comment} */")
     print(f"const uint32_t jinja_unicode_{name}[] = {{")
     line = "   "
     for n in numbers:
@@ -68,11 +68,12 @@ def print_numbers(name, comment, numbers):
         line += item
     print(line)
     print("};")
-    print(f"const size_t jinja_unicode_{name}_count = {len(numbers)};\n")
+    print(f"const size_t jinja_unicode_{name}_count = {len(numbers)};")
 
 
 def print_case(name, convert):
     runs, special = deltas(convert)
+    print()
     print(f"const struct jinja_unicode_run jinja_unicode_{name}_runs[] = {{")
     line = "   "
     for first, last, step, delta in runs:
@@ -94,14 +95,14 @@ def print_case(name, convert):
         line += item
     print(line)
     print("};")
-    print(f"const size_t jinja_unicode_{name}_specials_count = {len(special)};\n")
+    print(f"const size_t jinja_unicode_{name}_specials_count = {len(special)};")
 
 
 def main():
     print("/* Made by tools/gen_jinja_unicode.py, Unicode "
           f"{unicodedata.unidata_version}; do not edit. */")
     print("/* clang-format off */")
-    print('#include "text/jinja_unicode_table.h"\n')
+    print('#include "text/jinja_unicode_table.h"')
     print_numbers("printable", "str.isprintable(): begin, end, begin, end ...",
                   ranges(str.isprintable))
     print_numbers("space", "str.isspace()", ranges(str.isspace))

@@ -7,6 +7,7 @@
 #include "app/version.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "gateway/console.h"
 #include "gateway/gateway.h"
 #include "options/serve_options.h"
 
@@ -125,6 +126,7 @@ static void read_gateway(struct serve *s)
                          ? CHAT_JSON_STYLE_VLLM
                          : CHAT_JSON_STYLE_OPENAI;
     g->log_requests = true;
+    g->console_page = console_page();
     g->on_listening = on_listening;
     g->user = s;
     read_names(s);

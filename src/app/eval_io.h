@@ -18,7 +18,8 @@
 MUST_USE enum status eval_io_read_ids(const char *path, uint32_t vocab, int32_t **ret_ids,
                                       uint32_t *ret_n_ids, struct error *err);
 
-/** Create `path` with the header of a float32 array [n_rows, n_cols] in C order (NumPy's format 1.0);
+/** Create `path` with the header of a float32 array [n_rows, n_cols] in C order (NumPy's format
+ * 1.0);
  *  the caller writes the rows and closes.  Errors: IO. */
 MUST_USE enum status eval_io_create_npy(const char *path, uint32_t n_rows, uint32_t n_cols,
                                         FILE **ret_file, struct error *err);

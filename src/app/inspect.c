@@ -110,7 +110,8 @@ static void make_plan(struct inspect *i)
     i->view.plan_problem = rc == OK ? NULL : i->plan_error.text;
 }
 
-/* A folder that is to be served needs a tokenizer; `eval` does without, so this is not the model's. */
+/* A folder that is to be served needs a tokenizer; `eval` does without, so this is not the
+ * model's. */
 static void check_tokenizer(struct inspect *i, const char *dir)
 {
     struct tokenizer *t = NULL;

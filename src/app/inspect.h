@@ -1,4 +1,5 @@
-/* inspect.h - `kontor inspect`: what a checkpoint folder holds, what it needs, everything wrong with it. */
+/* inspect.h - `kontor inspect`: what a checkpoint folder holds, what it needs, everything wrong
+ * with it. */
 #ifndef APP_INSPECT_H
 #define APP_INSPECT_H
 

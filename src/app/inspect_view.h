@@ -23,7 +23,9 @@ struct inspect_view {
     struct str report; // lines of faults and "note: " lines
 };
 
+/** The report for people. */
 void inspect_view_text(const struct inspect_view *v, struct buf *out);
+/** The report as one JSON object and a newline. */
 void inspect_view_json(const struct inspect_view *v, struct buf *out);
 /** Number of report lines that are faults. */
 uint32_t inspect_view_faults(struct str report);

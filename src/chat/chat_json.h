@@ -64,14 +64,15 @@ struct chat_json_delta {
 
 /**
  * Read one chunk (the data of an SSE event) of a chat or text completion.
- * Errors: INVALID: it is an error event, or no chunk at all; ret_failure says which (status 500 or 502
+ * Errors: INVALID: it is an error event, or no chunk at all; ret_failure says which (status 500 or
+ * 502
  * unless the event names one).
  */
 MUST_USE enum status chat_json_read_chunk(const struct json_value *root,
                                           struct chat_json_delta *ret_delta,
                                           struct chat_failure *ret_failure);
-/** Message, param and type of an error body (`{"error":{...}}`, vLLM's and others' forms too).
- *  `http_status` of the answer that carried it. */
+/** Message and param of an error body: `{"error":{...}}`, and the forms of vLLM and others.
+ *  http_status: of the answer that carried it. */
 void chat_json_read_failure(const struct json_value *root, int http_status,
                             struct chat_failure *ret_failure);
 

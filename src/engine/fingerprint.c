@@ -20,8 +20,8 @@ static size_t padded(size_t n)
     return (n + 3) & ~(size_t)3;
 }
 
-/* Notes are header, name, descriptor, each padded to 4 bytes; ours are the linker's, so well-formed,
- * but a length that runs over the segment ends the search. */
+/* Notes are header, name, descriptor, each padded to 4 bytes; ours are the linker's, so
+ * well-formed, but a length that runs over the segment ends the search. */
 static void search_notes(const uint8_t *at, size_t n_bytes, struct build_id *id)
 {
     while (n_bytes >= sizeof(ElfW(Nhdr)) && !id->found) {

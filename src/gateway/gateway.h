@@ -19,7 +19,9 @@
 
 #define GATEWAY_UTILIZATION_MAX 64 // devices in the answer of /health
 
-struct gateway; // a running gateway; valid from on_listening until gateway_run returns
+/* A running gateway: valid from on_listening until gateway_run returns, and for gateway_set_engine and
+ * gateway_fail also beyond that while neither was called. */
+struct gateway;
 
 /* Zero means the default in brackets; everything is borrowed until gateway_run returns. */
 struct gateway_options {
@@ -59,12 +61,12 @@ struct gateway_options {
  * running ones may finish within drain_timeout_ms; the second cancels them.
  *
  * Returns OK after an orderly stop.  Errors: BUSY (port), INVALID (options), IO, and the status
- * given to gateway_fail; the text says what to do.  The engine is idle and untouched when this
- * returns.
+ * given to gateway_fail; the text says what to do.  The engine is idle then; but TIMEOUT means that
+ * it did not end its requests although it was told to: leave with _exit and free nothing.
  */
 MUST_USE enum status gateway_run(const struct gateway_options *options, struct error *err);
 
-/* The following may be called from any thread while gateway_run runs. */
+/* The following may be called from any thread. */
 
 /** The engine is ready.  Once. */
 void gateway_set_engine(struct gateway *gw, struct engine *engine);

@@ -1,9 +1,9 @@
 /* config.h - config.json and generation_config.json to struct model_config.
  *
  * Accepts the old and the new spelling of every key (rope_theta + rope_scaling, rope_parameters;
- * torch_dtype, dtype; eos_token_id as number or list).  Every number is range-checked; a fault names
- * the key and the value.  Where the publisher's library has a default for a missing key it is taken
- * and noted; sizes have none.  docs/checkpoints.md lists keys, defaults and ranges.
+ * torch_dtype, dtype; eos_token_id as number or list).  Every number is range-checked; a fault
+ * names the key and the value.  Where the publisher's library has a default for a missing key it is
+ * taken and noted; sizes have none.  docs/checkpoints.md lists keys, defaults and ranges.
  * Pure; any thread.
  */
 #ifndef MODEL_CONFIG_H
@@ -18,7 +18,8 @@
 #define CONFIG_NAME "config.json"
 #define CONFIG_GENERATION_NAME "generation_config.json"
 
-/* Limits on shapes: generous for any dense decoder, small enough that no product overflows 64 bits. */
+/* Limits on shapes: generous for any dense decoder, small enough that no product overflows 64
+ * bits. */
 #define CONFIG_LAYERS_MAX 1024
 #define CONFIG_HIDDEN_MAX 131072
 #define CONFIG_FFN_MAX 1048576

@@ -1,4 +1,5 @@
-/* config_reader.h - typed, range-checked reading of JSON members, with faults that name key and value.
+/* config_reader.h - typed, range-checked reading of JSON members, with faults that name key and
+ * value.
  *
  * A key that is missing or null takes the default.  Pure; one thread per reader.
  */

@@ -6,11 +6,11 @@
 
 /* Two spellings of one thing.
  *
- *   old   rope_theta, partial_rotary_factor at the top, rope_scaling {type | rope_type, factor, ...}
- *   new   rope_parameters {rope_theta, partial_rotary_factor, rope_type, factor, ...}
+ *   old   rope_theta, partial_rotary_factor at the top, rope_scaling {type | rope_type, factor,
+ *   ...} new   rope_parameters {rope_theta, partial_rotary_factor, rope_type, factor, ...}
  *
- * A file may hold both as long as they agree: a re-save by another version writes the new one beside
- * the old one.  If they disagree nobody knows which one the weights were trained with. */
+ * A file may hold both as long as they agree: a re-save by another version writes the new one
+ * beside the old one.  If they disagree nobody knows which one the weights were trained with. */
 
 #define THETA_DEFAULT 10000.0
 #define THETA_MAX 1e12
@@ -71,7 +71,8 @@ static double mscale(double factor, double m)
     return factor <= 1.0 ? 1.0 : 0.1 * m * log(factor) + 1.0;
 }
 
-/* attention_factor, or the ratio that a pair of mscale keys asks for; 0 leaves it to the formula. */
+/* attention_factor, or the ratio that a pair of mscale keys asks for; 0 leaves it to the
+ * formula. */
 static double attention_factor(const struct config_reader *r, double factor)
 {
     double given = config_reader_f64_or(r, "attention_factor", 1e-3, 1e3, 0.0, false);

@@ -5,9 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-/* Four elements from one 64-bit word: word i of a tensor is mix(key + i * odd constant), the splitmix64
- * generator (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014) used as a
- * counter.  base/rng.h would do as well but takes five times as long, which matters at 32 billion. */
+/* Four elements from one 64-bit word: word i of a tensor is mix(key + i * odd constant), the
+ * splitmix64 generator (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014)
+ * used as a counter.  base/rng.h would do as well but takes five times as long, which matters at 32
+ * billion. */
 
 static uint64_t mix(uint64_t z)
 {

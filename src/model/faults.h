@@ -1,7 +1,7 @@
 /* faults.h - everything that is wrong with a checkpoint folder, gathered before anybody is told.
  *
- * One line per fault, in the order of discovery, plus lines that begin with "note: " for what is odd
- * but harmless.  The first fault gives the status and the summary.  Owned by one thread.
+ * One line per fault, in the order of discovery, plus lines that begin with "note: " for what is
+ * odd but harmless.  The first fault gives the status and the summary.  Owned by one thread.
  */
 #ifndef MODEL_FAULTS_H
 #define MODEL_FAULTS_H
@@ -20,6 +20,7 @@ struct faults {
     struct error first; // status OK while there is no fault
 };
 
+/** An empty collector; lines are appended to `lines`. */
 void faults_init(struct faults *f, struct buf *lines);
 /** Append "WHERE: text" as one line; WHERE is a file or tensor name. */
 void faults_add(struct faults *f, enum status s, const char *where, const char *fmt, ...)

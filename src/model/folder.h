@@ -21,7 +21,8 @@ MUST_USE enum status folder_check(const char *dir, struct error *err);
 bool folder_has(const char *dir, const char *name);
 /**
  * Append the whole file to `out` (its ceiling is the limit of the file's size).
- * Errors: NOT_FOUND, INVALID (a folder, a pipe ...), IO, LIMIT (larger than the ceiling), NO_MEMORY.
+ * Errors: NOT_FOUND, INVALID (a folder, a pipe ...), IO, LIMIT (larger than the ceiling),
+ * NO_MEMORY.
  */
 MUST_USE enum status folder_read(const char *dir, const char *name, struct buf *out,
                                  struct error *err);

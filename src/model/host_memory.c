@@ -84,8 +84,8 @@ static void apply_group(const char *dir, const struct controller *c, struct host
     }
 }
 
-/* The group at `path` and every one above it; in a container the path may lie outside what is mounted,
- * then the mount's own root still counts. */
+/* The group at `path` and every one above it; in a container the path may lie outside what is
+ * mounted, then the mount's own root still counts. */
 static void apply_groups(const char *root, const struct controller *c, struct str path,
                          struct host_memory *m)
 {

@@ -15,7 +15,8 @@ struct host_memory {
     uint64_t available_bytes; // what can be taken now without swapping, within those limits
 };
 
-/** `root` is put in front of the paths ("" but in tests).  Errors: IO when meminfo cannot be read. */
+/** `root` is put in front of the paths ("" but in tests).  Errors: IO when meminfo cannot be
+ * read. */
 MUST_USE enum status host_memory_read(const char *root, struct host_memory *ret_memory,
                                       struct error *err);
 

@@ -1,8 +1,9 @@
 /* load.h - fill the weights of an architecture from a checkpoint, or with random numbers.
  *
- * One pass over the files in order of offset, read with pread in pieces, converted and packed on the
- * way.  Values that are or would become infinite or NaN are refused with the tensor's name: they
- * would make every answer garbage.  One thread (packing forks onto the pool of the compute device).
+ * One pass over the files in order of offset, read with pread in pieces, converted and packed on
+ * the way.  Values that are or would become infinite or NaN are refused with the tensor's name:
+ * they would make every answer garbage.  One thread (packing forks onto the pool of the compute
+ * device).
  */
 #ifndef MODEL_LOAD_H
 #define MODEL_LOAD_H

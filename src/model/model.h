@@ -1,8 +1,8 @@
 /* model.h - a checkpoint: open and verify, plan its memory, load it, run it.
  *
  * open() reads config.json and the safetensors headers and reports every fault together; plan() is
- * arithmetic only; load() packs the weights; forward() runs one ragged batch.  Knows neither text nor
- * requests nor schedules.  open/plan/load: one thread.  forward: engine thread.
+ * arithmetic only; load() packs the weights; forward() runs one ragged batch.  Knows neither text
+ * nor requests nor schedules.  open/plan/load: one thread.  forward: engine thread.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -60,15 +60,15 @@ struct model_source {
 };
 
 /**
- * Read and verify a checkpoint folder.  Every fault found (missing files, unknown architecture, wrong
- * dtype or shape of tensors, truncated shards, ...) is appended to `report` as one line each.
+ * Read and verify a checkpoint folder.  Every fault found (missing files, unknown architecture,
+ * wrong dtype or shape of tensors, truncated shards, ...) is appended to `report` as one line each.
  * Errors: NOT_FOUND, INVALID, UNSUPPORTED, IO; err holds a one-sentence summary.
  */
 MUST_USE enum status model_open(const struct model_source *source, struct model **ret_model,
                                 struct buf *report, struct error *err);
 /** As model_open(), but gives the model also when the folder has faults, for people who want to see
- *  both (`kontor inspect`); such a model can be looked at and destroyed only.  *ret_model is NULL without
- *  memory, and when there is neither folder nor preset. */
+ *  both (`kontor inspect`); such a model can be looked at and destroyed only.  *ret_model is NULL
+ *  without memory, and when there is neither folder nor preset. */
 MUST_USE enum status model_examine(const struct model_source *source, struct model **ret_model,
                                    struct buf *report, struct error *err);
 void model_destroy(struct model *m);
@@ -149,12 +149,13 @@ struct model_batch {
 /**
  * Run one ragged batch through the decoder.
  * logits  [n_logits, vocab] float32, written
- * Limits: n_tokens <= max_num_batched_tokens, n_logits <= max_num_seqs (or n_tokens for eval when the
- * model was loaded with max_num_seqs >= it), CHECKed.  Never allocates.
+ * Limits: n_tokens <= max_num_batched_tokens, n_logits <= max_num_seqs (or n_tokens for eval when
+ * the model was loaded with max_num_seqs >= it), CHECKed.  Never allocates.
  */
 void model_forward(struct model *m, const struct model_batch *batch, float *logits);
 
-/** One layer's part of the KV pool, layer < n_layers (for copying whole blocks; loaded models only). */
+/** One layer's part of the KV pool, layer < n_layers (for copying whole blocks; loaded models
+ * only). */
 struct kv_layer *model_kv_layer(struct model *m, uint32_t layer);
 
 /** Tests: call `fn` with the residual stream after the embedding (layer 0) and after each layer
@@ -162,8 +163,8 @@ struct kv_layer *model_kv_layer(struct model *m, uint32_t layer);
 void model_observe_hidden(struct model *m,
                           void (*fn)(void *user, uint32_t layer, struct rows hidden), void *user);
 
-/** Index of the first row of `logits` [n_rows, vocab] that holds NaN or infinity; n_rows when all is
- *  well.  Pure. */
+/** Index of the first row of `logits` [n_rows, vocab] that holds NaN or infinity; n_rows when all
+ *  is well.  Pure. */
 uint32_t model_first_bad_row(const float *logits, uint32_t n_rows, uint32_t vocab);
 
 #endif

@@ -23,9 +23,9 @@ struct plan_needs {
 /**
  * memory_bytes and available_bytes of `o` must be set; 0 elsewhere means the default.
  *
- * The KV cache gets, in this order: kv_blocks_override blocks; kv_cache_bytes; else min(4 GiB, half of
- * what is left after weights and workspace), but never less than one sequence of max_model_len and
- * never more than max_num_seqs of them.
+ * The KV cache gets, in this order: kv_blocks_override blocks; kv_cache_bytes; else min(4 GiB, half
+ * of what is left after weights and workspace), but never less than one sequence of max_model_len
+ * and never more than max_num_seqs of them.
  *
  * Errors: INVALID (max_model_len beyond the model, fraction outside (0, 1], options that contradict
  * each other), LIMIT (does not fit; ret_plan is filled).

@@ -12,7 +12,8 @@
  *   scale  = attention_factor, or 0.1 ln(s) + 1
  *
  * Pairs that turn often within n0 positions keep their frequency, slow ones are stretched by s.
- * Source: Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models", 2023. */
+ * Source: Peng et al., "YaRN: Efficient Context Window Extension of Large Language Models",
+ * 2023. */
 
 static const double two_pi = 6.283185307179586476925286766559;
 

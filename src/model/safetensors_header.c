@@ -166,12 +166,25 @@ static bool read_range(struct header *h, const struct json_value *v, struct tens
     return true;
 }
 
+/* Names are printed and looked up as C strings. */
+static bool is_printable(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] <= ' ' || name.ptr[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_name(struct header *h, struct str key, struct tensor *t)
 {
     struct str copy;
 
-    if (key.len == 0 || key.len > NAME_BYTES_MAX || memchr(key.ptr, '\0', key.len) != NULL) {
-        FAULT(h, E_INVALID, "a tensor's name is empty, holds a NUL or has more than %d bytes",
+    if (key.len == 0 || key.len > NAME_BYTES_MAX || !is_printable(key)) {
+        FAULT(h, E_INVALID,
+              "a tensor's name is empty, longer than %d bytes or holds other characters than "
+              "printable ASCII",
               NAME_BYTES_MAX);
         return false;
     }
@@ -195,7 +208,7 @@ static void read_tensor(struct header *h, const struct json_member *m)
         return;
     }
     if (v->kind != JSON_OBJECT) {
-        FAULT(h, E_INVALID, "tensor %s: the entry is a %s, not an object", t.name,
+        FAULT(h, E_INVALID, "tensor %s: the entry must be an object, but is: %s", t.name,
               json_kind_name(v->kind));
         return;
     }
@@ -269,7 +282,7 @@ static void check_cover(struct header *h)
 static enum status read_members(struct header *h, const struct json_value *root)
 {
     if (root->kind != JSON_OBJECT) {
-        FAULT(h, E_INVALID, "the header is a %s, not an object", json_kind_name(root->kind));
+        FAULT(h, E_INVALID, "the header must be an object, but is: %s", json_kind_name(root->kind));
         return E_INVALID;
     }
     if (root->n_items > SAFETENSORS_TENSORS_MAX) {
@@ -292,8 +305,8 @@ static enum status read_members(struct header *h, const struct json_value *root)
     return OK;
 }
 
-/* Room for the JSON tree of a header of n bytes.  A value of the tree is larger than its text, up to
- * some 50 times for "[],"; the ceiling keeps a hostile header from taking all memory. */
+/* Room for the JSON tree of a header of n bytes.  A value of the tree is larger than its text, up
+ * to some 50 times for "[],"; the ceiling keeps a hostile header from taking all memory. */
 static size_t tree_bytes_max(size_t n)
 {
     size_t room = 64 * n + ((size_t)1 << 20);

@@ -1,4 +1,5 @@
-/* values.h - rows of bf16, fp16 or float32 values: convert them, and find those that are not finite.
+/* values.h - rows of bf16, fp16 or float32 values: convert them, and find those that are not
+ * finite.
  *
  * Conversions round to nearest, ties to even.  Pure; any thread.
  */
@@ -11,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** n values; src and dst may be the same place only when both dtypes are equal.  No alignment needed. */
+/** n values; src and dst may be the same place only when both dtypes are equal.  No alignment
+ * needed. */
 void values_convert(void *dst, enum dtype dst_dtype, const void *src, enum dtype src_dtype,
                     size_t n);
 

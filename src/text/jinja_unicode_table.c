@@ -511,4 +511,3 @@ const struct jinja_unicode_special jinja_unicode_title_specials[] = {
     {0xfb17, 2, {0x544, 0x56d}},
 };
 const size_t jinja_unicode_title_specials_count = 48;
-

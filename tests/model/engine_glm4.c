@@ -1,5 +1,5 @@
-/* The engine over a real checkpoint (random weights, made with transformers): its greedy answers are
- * those of the reference, and an answer does not depend on what runs beside it. */
+/* The engine over a real checkpoint (random weights, made with transformers): its greedy answers
+ * are those of the reference, and an answer does not depend on what runs beside it. */
 #include "base/check.h"
 #include "engine/engine.h"
 #include "model/safetensors.h"
@@ -89,7 +89,8 @@ static uint64_t read_expected(const char *name, void *ret_bytes, uint64_t n_max)
     CHECK(arena != NULL);
     buf_init(&lines, 10000);
     faults_init(&faults, &lines);
-    if (safetensors_open(test_path("data/glm4/expected.safetensors"), arena, &faults, &file) != OK) {
+    if (safetensors_open(test_path("data/glm4/expected.safetensors"), arena, &faults, &file) !=
+        OK) {
         FAIL("%s", buf_c(&lines));
     }
     t = safetensors_tensors(file, &n);
@@ -278,9 +279,14 @@ TEST(logprobs_are_those_of_the_reference)
 }
 
 static const char *const TEXTS[] = {
-    "What is risk?", "Was ist ein Fonds?", "a", "\xE9\x93\xB6\xE8\xA1\x8C",
+    "What is risk?",
+    "Was ist ein Fonds?",
+    "a",
+    "\xE9\x93\xB6\xE8\xA1\x8C",
     "The quick brown fox jumps over the lazy dog and asks the bank for a loan of ten thousand.",
-    "0123456789", "Zinsen und Zinseszins", "def f(x):\n    return x * x\n",
+    "0123456789",
+    "Zinsen und Zinseszins",
+    "def f(x):\n    return x * x\n",
 };
 
 static struct answer *new_text_answer(uint32_t i)

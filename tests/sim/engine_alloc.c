@@ -97,8 +97,13 @@ TEST(no_step_allocates)
 
         sim_submit(sim, .script = 1, .stop = {"STOP", "never"}, .sampling.logprobs = true);
         sim_submit(sim, .prompt_tokens = 1 + 2 * i, .max_tokens = 20,
-                   .sampling = {.logprobs = true, .has_temperature = true, .temperature = 1.5,
-                                .has_top_p = true, .top_p = 0.9, .has_top_k = true, .top_k = 50,
+                   .sampling = {.logprobs = true,
+                                .has_temperature = true,
+                                .temperature = 1.5,
+                                .has_top_p = true,
+                                .top_p = 0.9,
+                                .has_top_k = true,
+                                .top_k = 50,
                                 .min_p = 0.01});
         sim_submit(sim, .text = "hello", .max_tokens = 30,
                    .sampling = {.has_temperature = true, .temperature = 1.0, .min_tokens = 4});

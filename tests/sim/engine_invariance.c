@@ -15,9 +15,14 @@ struct answer {
 
 static struct sim_request request(uint32_t i)
 {
-    static const char *const TEXTS[N] = {"What is a bond?", "Was ist ein Fonds?", "a", "Guten Tag",
+    static const char *const TEXTS[N] = {"What is a bond?",
+                                         "Was ist ein Fonds?",
+                                         "a",
+                                         "Guten Tag",
                                          "Explain compound interest to a child of ten years.",
-                                         "Risk", "0123456789012345678901234567890123456789", "zz"};
+                                         "Risk",
+                                         "0123456789012345678901234567890123456789",
+                                         "zz"};
 
     return (struct sim_request){
         .text = TEXTS[i],
@@ -91,8 +96,11 @@ TEST(a_seed_gives_the_same_answer_and_another_seed_another)
     struct sim *sim = sim_start();
     struct sim_request r = {.text = "hello",
                             .max_tokens = 30,
-                            .sampling = {.has_temperature = true, .temperature = 2.0,
-                                         .has_seed = true, .seed = 1, .ignore_eos = true}};
+                            .sampling = {.has_temperature = true,
+                                         .temperature = 2.0,
+                                         .has_seed = true,
+                                         .seed = 1,
+                                         .ignore_eos = true}};
     uint32_t a = sim_submit_with(sim, &r);
     uint32_t b = sim_submit_with(sim, &r);
     uint32_t c;
@@ -110,7 +118,8 @@ static void answers_without_seed(uint64_t engine_seed, int32_t ids[2][30])
     struct sim *sim = sim_start(.engine_seed = engine_seed);
     struct sim_request r = {.text = "hello",
                             .max_tokens = 30,
-                            .sampling = {.has_temperature = true, .temperature = 2.0,
+                            .sampling = {.has_temperature = true,
+                                         .temperature = 2.0,
                                          .ignore_eos = true}};
 
     sim_submit_with(sim, &r);
@@ -141,8 +150,11 @@ TEST(an_answer_continued_elsewhere_by_ids_goes_on_the_same)
     struct sim *sim = sim_start();
     struct sim_request whole = {.text = "hello",
                                 .max_tokens = 30,
-                                .sampling = {.has_temperature = true, .temperature = 1.5,
-                                             .has_seed = true, .seed = 3, .ignore_eos = true,
+                                .sampling = {.has_temperature = true,
+                                             .temperature = 1.5,
+                                             .has_seed = true,
+                                             .seed = 3,
+                                             .ignore_eos = true,
                                              .logprobs = true}};
     struct sim_request rest = whole;
     int32_t ids[5 + 12] = {'h', 'e', 'l', 'l', 'o'};

@@ -1,4 +1,5 @@
-/* The engine with its own threads: many submitting threads, cancels at any moment, drain and destroy.
+/* The engine with its own threads: many submitting threads, cancels at any moment, drain and
+ * destroy.
  * Meant for the thread sanitizer as well. */
 #include "base/check.h"
 #include "base/hash.h"

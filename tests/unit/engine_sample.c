@@ -28,8 +28,10 @@ static struct sampler *start(uint32_t n_named)
 
 static struct sample_args args(double temperature)
 {
-    return (struct sample_args){
-        .logits = logits, .temperature = temperature, .top_p = 1.0, .want_logprob = true};
+    return (struct sample_args){.logits = logits,
+                                .temperature = temperature,
+                                .top_p = 1.0,
+                                .want_logprob = true};
 }
 
 static int32_t draw(struct sampler *s, const struct sample_args *a)
