@@ -27,6 +27,9 @@ struct checkpoint {
     uint32_t n_tensors;
     uint32_t *slots; // owned, hash table by name, tensor idx + 1; n_slots is a power of two
     uint32_t n_slots;
+    const char **absent; // owned, [n_absent] sorted: names the index promises and no shard has
+    uint32_t n_absent;
+    bool is_unlisted; // there is no readable list of tensors at all
 };
 
 /* ---- the list of tensors ------------------------------------------------------------------- */
@@ -116,10 +119,15 @@ static enum status list_tensors(struct checkpoint *c, struct faults *faults)
 
 /* ---- the index ----------------------------------------------------------------------------- */
 
+/* A file of the same folder, and safe to print. */
 static bool is_plain_name(struct str name)
 {
-    return name.len > 0 && name.len < 256 && name.ptr[0] != '.' &&
-           memchr(name.ptr, '/', name.len) == NULL && memchr(name.ptr, '\0', name.len) == NULL;
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] <= ' ' || name.ptr[i] >= 0x7f || name.ptr[i] == '/') {
+            return false;
+        }
+    }
+    return name.len > 0 && name.len < 256 && name.ptr[0] != '.';
 }
 
 /* The shard of that name, added when new; NULL when there are too many or no memory is left. */
@@ -172,38 +180,57 @@ static void collect_shards(struct checkpoint *c, const struct json_value *map,
     qsort(c->shards, c->n_shards, sizeof(*c->shards), by_name);
 }
 
-/* Does the tensor lie where the index says?  Shards that could not be read were reported already.
- * `listed` [n_tensors] gets a mark for tensors the index knows. */
-static void check_entry(const struct checkpoint *c, const char *name, const char *file,
-                        bool *listed, struct faults *faults)
+/* One row of the index being checked: `listed` [n_tensors] marks tensors the index knows. */
+struct index_check {
+    struct checkpoint *c;
+    bool *listed;
+    struct faults *faults;
+};
+
+/* Does the tensor lie where the index says?  Shards that could not be read were reported
+ * already. */
+static void check_entry(struct index_check *check, const char *name, const char *file)
 {
+    struct checkpoint *c = check->c;
     struct shard key = {.name = file};
     const struct shard *promised =
         bsearch(&key, c->shards, c->n_shards, sizeof(*c->shards), by_name);
     const struct tensor *t = checkpoint_find(c, name);
 
-    if (t != NULL) {
-        listed[t - c->tensors] = true;
+    if (t == NULL) {
+        c->absent[c->n_absent++] = name;
+    } else {
+        check->listed[t - c->tensors] = true;
     }
     if (promised == NULL || promised->file == NULL) {
         return;
     }
     if (t == NULL) {
-        faults_add(faults, E_INVALID, INDEX_NAME, "tensor %s should be in %s, but is not", name,
-                   promised->name);
+        faults_add(check->faults, E_INVALID, INDEX_NAME, "tensor %s should be in %s, but is not",
+                   name, promised->name);
     } else if (&c->shards[t->file_idx] != promised) {
-        faults_add(faults, E_INVALID, INDEX_NAME, "tensor %s should be in %s, but is in %s", name,
-                   promised->name, c->shards[t->file_idx].name);
+        faults_add(check->faults, E_INVALID, INDEX_NAME, "tensor %s should be in %s, but is in %s",
+                   name, promised->name, c->shards[t->file_idx].name);
     }
 }
 
-static void check_index(const struct checkpoint *c, const struct json_value *map,
-                        struct faults *faults)
+static int by_text(const void *a, const void *b)
 {
-    bool *listed = calloc(c->n_tensors + 1, sizeof(*listed));
+    const char *const *x = a;
+    const char *const *y = b;
 
-    if (listed == NULL) {
+    return strcmp(*x, *y);
+}
+
+static void check_index(struct checkpoint *c, const struct json_value *map, struct faults *faults)
+{
+    struct index_check check = {.c = c, .faults = faults};
+
+    check.listed = calloc((size_t)c->n_tensors + 1, sizeof(*check.listed));
+    c->absent = calloc(map->n_items, sizeof(*c->absent));
+    if (check.listed == NULL || c->absent == NULL) {
         faults_add(faults, E_NO_MEMORY, INDEX_NAME, "no memory");
+        free(check.listed);
         return;
     }
     for (uint32_t i = 0; i < map->n_items; i++) {
@@ -213,16 +240,23 @@ static void check_index(const struct checkpoint *c, const struct json_value *map
 
         if (is_plain_name(file) && arena_dup(c->arena, file, &copy) == OK &&
             arena_dup(c->arena, map->members[i].key, &name) == OK) {
-            check_entry(c, name.ptr, copy.ptr, listed, faults);
+            check_entry(&check, name.ptr, copy.ptr);
         }
     }
+    qsort(c->absent, c->n_absent, sizeof(*c->absent), by_text);
     for (uint32_t i = 0; i < c->n_tensors; i++) {
-        if (!listed[i]) {
+        if (!check.listed[i]) {
             faults_note(faults, c->shards[c->tensors[i].file_idx].name,
                         "tensor %s is not in the index", c->tensors[i].name);
         }
     }
-    free(listed);
+    free(check.listed);
+}
+
+bool checkpoint_absence_is_known(const struct checkpoint *c, const char *name)
+{
+    return c->is_unlisted || (c->n_absent > 0 && bsearch(&name, c->absent, c->n_absent,
+                                                         sizeof(*c->absent), by_text) != NULL);
 }
 
 static bool is_listed(const struct checkpoint *c, const char *name)
@@ -296,6 +330,7 @@ static void open_indexed(struct checkpoint *c, const char *dir, struct faults *f
     }
     if (rc != OK) {
         faults_add_error(faults, INDEX_NAME, &err);
+        c->is_unlisted = true;
         goto out;
     }
     collect_shards(c, map, faults);
@@ -314,6 +349,7 @@ static void open_single(struct checkpoint *c, const char *dir, struct faults *fa
     char path[PATH_MAX];
     struct error err;
 
+    c->is_unlisted = true; // until it was read
     if (folder_path(dir, SINGLE_NAME, path, &err) != OK) {
         faults_add_error(faults, SINGLE_NAME, &err);
         return;
@@ -322,7 +358,7 @@ static void open_single(struct checkpoint *c, const char *dir, struct faults *fa
     if (safetensors_open(path, c->arena, faults, &c->shards[0].file) != OK) {
         return; // its faults are gathered
     }
-    (void)list_tensors(c, faults);
+    c->is_unlisted = list_tensors(c, faults) != OK;
 }
 
 /* Neither file is there: say what was found instead. */
@@ -361,6 +397,7 @@ struct checkpoint *checkpoint_open(const char *dir, struct faults *faults)
     } else if (folder_has(dir, SINGLE_NAME)) {
         open_single(c, dir, faults);
     } else {
+        c->is_unlisted = true;
         report_no_weights(dir, faults);
     }
     return c;
@@ -377,6 +414,7 @@ void checkpoint_close(struct checkpoint *c)
     free(c->shards);
     free(c->tensors);
     free(c->slots);
+    free(c->absent);
     arena_destroy(c->arena);
     free(c);
 }

@@ -12,6 +12,7 @@
 #include "model/faults.h"
 #include "model/safetensors.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CHECKPOINT_SHARDS_MAX 4096
@@ -30,6 +31,10 @@ uint32_t checkpoint_tensor_count(const struct checkpoint *c);
 const struct tensor *checkpoint_tensor(const struct checkpoint *c, uint32_t idx);
 /** NULL when no file has it. */
 const struct tensor *checkpoint_find(const struct checkpoint *c, const char *name);
+/** A fault that explains why no file has this tensor was reported already (its shard is missing,
+ *  the index lies, nothing could be read). */
+bool checkpoint_absence_is_known(const struct checkpoint *c, const char *name);
+/** Name of a file in the folder. */
 const char *checkpoint_file_name(const struct checkpoint *c, uint32_t file_idx);
 uint32_t checkpoint_file_count(const struct checkpoint *c);
 /** Bytes of all weight files. */

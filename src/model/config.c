@@ -19,8 +19,8 @@ static void copy_name(struct str s, char *to, size_t n)
 {
     size_t len = s.len < n - 1 ? s.len : n - 1;
 
-    if (len > 0) {
-        memcpy(to, s.ptr, len);
+    for (size_t i = 0; i < len; i++) {
+        to[i] = s.ptr[i] > ' ' && s.ptr[i] < 0x7f ? s.ptr[i] : '?'; // it is printed
     }
     to[len] = '\0';
 }
@@ -256,7 +256,8 @@ static enum status parse_object(struct arena *arena, struct str text, const char
     enum status rc = arena == NULL ? E_NO_MEMORY : json_parse(arena, text, NULL, &root, &err);
 
     if (rc == OK && root->kind != JSON_OBJECT) {
-        rc = error_set(&err, E_INVALID, "must hold an object, but holds: %s", json_kind_name(root->kind));
+        rc = error_set(&err, E_INVALID, "must hold an object, but holds: %s",
+                       json_kind_name(root->kind));
     }
     if (rc != OK) {
         faults_add_error(faults, where, &err);

@@ -4,19 +4,29 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names come from files: a control character must not break the line or steer a terminal. */
-static void append_line(struct buf *out, const char *prefix, const char *where, const char *text)
+/* Names come from files: a control character must neither break the line nor steer a terminal.  The
+ * C1 controls U+0080 ... U+009F count as well. */
+static void clean(char *text)
 {
-    const char *parts[] = {prefix, where, where[0] != '\0' ? ": " : "", text};
-
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        for (const char *p = parts[i]; *p != '\0'; p++) {
-            unsigned char byte = (unsigned char)*p;
-
-            buf_append_byte(out, byte < 0x20 || byte == 0x7f ? '?' : *p);
+    for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++) {
+        if (*p < 0x20 || *p == 0x7f) {
+            *p = '?';
+        } else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
+            p[0] = '?';
+            p[1] = '?';
         }
     }
-    buf_append_byte(out, '\n');
+}
+
+/* "where: text" or, with an empty `where`, "text". */
+static void make_line(char line[ERROR_TEXT_MAX], const char *where, const char *fmt, va_list args)
+{
+    int used = snprintf(line, ERROR_TEXT_MAX, "%s%s", where, where[0] != '\0' ? ": " : "");
+
+    if (used >= 0 && used < ERROR_TEXT_MAX) {
+        vsnprintf(line + used, ERROR_TEXT_MAX - (size_t)used, fmt, args);
+    }
+    clean(line);
 }
 
 void faults_init(struct faults *f, struct buf *lines)
@@ -24,46 +34,46 @@ void faults_init(struct faults *f, struct buf *lines)
     *f = (struct faults){.lines = lines, .first = {.status = OK}};
 }
 
-static void add_text(struct faults *f, enum status s, const char *where, const char *text)
+static void add_line(struct faults *f, enum status s, const char *line)
 {
     if (f->n_faults == 0) {
-        (void)error_set(&f->first, s, "%s%s%s", where, where[0] != '\0' ? ": " : "", text);
+        (void)error_set(&f->first, s, "%s", line);
     }
     f->n_faults++;
     if (f->n_faults <= FAULTS_LINES_MAX) {
-        append_line(f->lines, "", where, text);
+        buf_printf(f->lines, "%s\n", line);
     } else if (f->n_faults == FAULTS_LINES_MAX + 1) {
-        append_line(f->lines, "note: ", "", "more faults follow, they are only counted");
+        buf_append_c(f->lines, "note: more faults follow, they are only counted\n");
     }
 }
 
 void faults_add(struct faults *f, enum status s, const char *where, const char *fmt, ...)
 {
-    char text[ERROR_TEXT_MAX];
+    char line[ERROR_TEXT_MAX];
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    make_line(line, where, fmt, args);
     va_end(args);
-    add_text(f, s, where, text);
+    add_line(f, s, line);
 }
 
 void faults_add_error(struct faults *f, const char *where, const struct error *err)
 {
-    add_text(f, err->status, where, err->text);
+    faults_add(f, err->status, where, "%s", err->text);
 }
 
 void faults_note(struct faults *f, const char *where, const char *fmt, ...)
 {
-    char text[ERROR_TEXT_MAX];
+    char line[ERROR_TEXT_MAX];
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    make_line(line, where, fmt, args);
     va_end(args);
     f->n_notes++;
     if (f->n_notes <= FAULTS_LINES_MAX) {
-        append_line(f->lines, "note: ", where, text);
+        buf_printf(f->lines, "note: %s\n", line);
     }
 }
 

@@ -4,10 +4,10 @@
  * ..., "__metadata__": {string: string}}, then the data.  Offsets count from the end of the JSON.
  *
  * The file is not trusted.  Refused: n beyond the file or over SAFETENSORS_HEADER_MAX, text that is
- * not strict JSON, a name twice, an unknown dtype, more than SAFETENSORS_DIMS_MAX dimensions, a
- * size that is not dtype x shape, ranges outside the file, ranges that overlap, gaps and unused
- * bytes at the end (the format forbids them; a file that has them was cut, joined or tampered
- * with).
+ * not strict JSON, a name twice or not printable, an unknown dtype, more than SAFETENSORS_DIMS_MAX
+ * dimensions, a size that is not dtype x shape, ranges outside the file, ranges that overlap, gaps
+ * and unused bytes at the end (the format forbids them; a file that has them was cut, joined or
+ * tampered with).
  *
  * The data is read with pread: a file that is cut while it is mapped would end the process by
  * SIGBUS.

@@ -166,12 +166,25 @@ static bool read_range(struct header *h, const struct json_value *v, struct tens
     return true;
 }
 
+/* Names are printed and looked up as C strings. */
+static bool is_printable(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] <= ' ' || name.ptr[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_name(struct header *h, struct str key, struct tensor *t)
 {
     struct str copy;
 
-    if (key.len == 0 || key.len > NAME_BYTES_MAX || memchr(key.ptr, '\0', key.len) != NULL) {
-        FAULT(h, E_INVALID, "a tensor's name is empty, holds a NUL or has more than %d bytes",
+    if (key.len == 0 || key.len > NAME_BYTES_MAX || !is_printable(key)) {
+        FAULT(h, E_INVALID,
+              "a tensor's name is empty, longer than %d bytes or holds other characters than "
+              "printable ASCII",
               NAME_BYTES_MAX);
         return false;
     }

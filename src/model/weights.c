@@ -49,6 +49,9 @@ const struct tensor *weights_get(const struct checkpoint *c, const struct weight
     if (faults == NULL) {
         return NULL;
     }
+    if (t == NULL && checkpoint_absence_is_known(c, part->name)) {
+        return NULL;
+    }
     expected_text(w, part, expected, sizeof(expected));
     if (t == NULL) {
         faults_add(faults, E_INVALID, part->name, "is missing; expected BF16, F16 or F32 %s",

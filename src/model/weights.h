@@ -12,7 +12,8 @@
 
 /**
  * The tensor of a part when it is there, is F32, BF16 or F16 and has exactly the shape
- * [n_rows, n_cols] (vectors: [n_rows]).  NULL otherwise, with the fault added (faults may be NULL).
+ * [n_rows, n_cols] (vectors: [n_rows]).  NULL otherwise, with the fault added (faults may be NULL)
+ * unless the file it should be in was reported already.
  */
 const struct tensor *weights_get(const struct checkpoint *c, const struct weight *w,
                                  const struct weight_part *part, struct faults *faults);

@@ -1,8 +1,8 @@
-/* Logits, hidden states and greedy paths of the reference checkpoints, at every kernel level this machine
- * has.  Expectations come from Hugging Face transformers; see tests/data/README.md.
+/* Logits, hidden states and greedy paths of the reference checkpoints, at every kernel level this
+ * machine has.  Expectations come from Hugging Face transformers; see tests/data/README.md.
  *
- *   float32   largest logit error <= 1e-4, hidden states <= 1e-5 of their largest value, greedy equal
- *   bfloat16  largest error <= 1.5 times the error of the reference's own bfloat16 run
+ *   float32   largest logit error <= 1e-4, hidden states <= 1e-5 of their largest value, greedy
+ *   equal bfloat16  largest error <= 1.5 times the error of the reference's own bfloat16 run
  *   chunks, other sequences in the batch, cached decoding: the same bits
  */
 #include "model/model.h"
@@ -332,7 +332,8 @@ static int32_t arg_max(const float *logits, uint32_t n)
     return (int32_t)best;
 }
 
-/* Greedy with cache equals the reference, and its logits equal those of one pass over all tokens. */
+/* Greedy with cache equals the reference, and its logits equal those of one pass over all
+ * tokens. */
 static void check_greedy(struct run *r, struct expected *e, const char *label)
 {
     for (int p = 0; p < PROMPTS; p++) {

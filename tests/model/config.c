@@ -312,7 +312,8 @@ TEST(frequencies_follow_the_formula)
     c.yarn_beta_fast = 32.0;
     c.yarn_beta_slow = 1.0;
     c.yarn_truncate = true;
-    /* lo = floor(8 ln(64/(64 pi)) / (2 ln 10000)) = -1 -> 0, hi = ceil(8 ln(64/(2 pi)) / ...) = 2 */
+    /* lo = floor(8 ln(64/(64 pi)) / (2 ln 10000)) = -1 -> 0, hi = ceil(8 ln(64/(2 pi)) / ...) =
+     * 2 */
     rope_table_fill(&c, inv, &scale);
     EXPECT_NEAR((double)inv[0], 1.0, 0.0);
     EXPECT_NEAR((double)inv[1], 0.1 * 0.5 + 0.1 / 4.0 * 0.5, 1e-8);

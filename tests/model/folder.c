@@ -1,4 +1,5 @@
-/* Whole checkpoint folders with something wrong: model_open() reports everything and gives no model. */
+/* Whole checkpoint folders with something wrong: model_open() reports everything and gives no
+ * model. */
 #include "base/check.h"
 #include "model/checkpoint.h"
 #include "model/model.h"
@@ -150,6 +151,7 @@ TEST(missing_and_cut_shards_are_reported_together)
     EXPECT_CONTAINS(o.lines, SHARD_2 ": tensor ");
     EXPECT_CONTAINS(o.lines, "cut off?");
     EXPECT_CONTAINS(o.error, "faults, the first: " SHARD_1);
+    EXPECT_TRUE(str_find(str_from_c(o.lines), STR("expected BF16"), 0) == SIZE_MAX); // said once
     temp_folder_close(&f);
 }
 
@@ -179,6 +181,7 @@ TEST(bad_indices)
         {"{\"weight_map\":{\"a\":\"../" SHARD_1 "\"}}", "must be the plain name"},
         {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "must be the plain name"},
         {"{\"weight_map\":{\"a\":\".\"}}", "must be the plain name"},
+        {"{\"weight_map\":{\"a\":\"x\\u001b[31m\"}}", "must be the plain name"},
         {"{\"weight_map\":{\"a\":\"" SHARD_1 "\"}}",
          "tensor a should be in " SHARD_1 ", but is not"},
         {"{\"weight_map\":{\"model.norm.weight\":\"" SHARD_1 "\",\"x\":\"" SHARD_2 "\"}}",
@@ -356,4 +359,39 @@ TEST(presets_have_the_published_sizes)
                   E_NOT_FOUND);
     EXPECT_CONTAINS(err.text, "there is no preset \"llama\". Presets: ");
     EXPECT_STATUS(model_open(&(struct model_source){.preset = NULL}, &m, NULL, &err), E_INVALID);
+}
+
+TEST(report_lines_stay_lines_whatever_names_hold)
+{
+    struct faults faults;
+    struct buf lines;
+
+    buf_init(&lines, 4096);
+    faults_init(&faults, &lines);
+    faults_add(&faults, E_INVALID, "a\nb", "%s", "x\x1b[31m\r\xc2\x9bz\x7f \xc3\xbc");
+    faults_note(&faults, "", "%s", "only\ttext");
+    EXPECT_EQ_C_STR(buf_c(&lines), "a?b: x?[31m???z? \xc3\xbc\nnote: only?text\n");
+    EXPECT_EQ_C_STR(faults.first.text, "a?b: x?[31m???z? \xc3\xbc");
+    buf_done(&lines);
+}
+
+TEST(a_flood_of_faults_is_counted_and_not_printed)
+{
+    struct faults faults;
+    struct error err;
+    struct buf lines;
+    uint32_t n = 0;
+
+    buf_init(&lines, 65536);
+    faults_init(&faults, &lines);
+    for (uint32_t i = 0; i < 1000; i++) {
+        faults_add(&faults, E_LIMIT, "f", "fault %" PRIu32, i);
+    }
+    for (const char *p = buf_c(&lines); *p != '\0'; p = strchr(p, '\n') + 1) {
+        n++;
+    }
+    EXPECT_EQ_U32(n, FAULTS_LINES_MAX + 1);
+    EXPECT_STATUS(faults_status(&faults, "dir", &err), E_LIMIT);
+    EXPECT_EQ_C_STR(err.text, "dir: 1000 faults, the first: f: fault 0");
+    buf_done(&lines);
 }

@@ -25,7 +25,8 @@ void temp_folder_edit(const struct temp_folder *f, const char *name, const char 
                       const char *to);
 void temp_folder_remove(const struct temp_folder *f, const char *name);
 
-/* A file of the safetensors format under construction; `header` is what stands between the braces. */
+/* A file of the safetensors format under construction; `header` is what stands between the
+ * braces. */
 struct temp_tensor {
     const char *name;
     const char *dtype;
@@ -36,7 +37,8 @@ struct temp_tensor {
 
 void temp_folder_safetensors(const struct temp_folder *f, const char *name,
                              const struct temp_tensor *tensors, size_t n_tensors);
-/** A file whose length field says `claimed_bytes`, with that text and n_data bytes of zeros behind it. */
+/** A file whose length field says `claimed_bytes`, with that text and n_data bytes of zeros behind
+ * it. */
 void temp_folder_raw_safetensors(const struct temp_folder *f, const char *name,
                                  uint64_t claimed_bytes, const char *json, size_t n_data);
 
