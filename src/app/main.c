@@ -1,5 +1,6 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_health.h"
+#include "app/cmd_plan.h"
 #include "app/cmd_serve.h"
 #include "app/command.h"
 #include "app/eval.h"
@@ -17,6 +18,8 @@ static const struct command commands[] = {
     {"inspect", "show a checkpoint's shape, tensors, memory plan and every fault", inspect_run,
      &inspect_options},
     {"eval", "write the logits of a token sequence, or continue it greedily", eval_run, &eval_options},
+    {"plan", "what a model needs on given accelerator cards, before anything is started", cmd_plan_run,
+     &cmd_plan_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };
