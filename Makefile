@@ -21,8 +21,11 @@ build/kontor: build/build.ninja FORCE
 build: build/build.ninja FORCE
 	@$(NINJA) -C build
 
+# A build that was configured before cmocka was there knows no tests: configure it again.
 test:
 	@tools/deps.sh --install test
+	@$(MAKE) --no-print-directory build/build.ninja
+	@grep -q kontor:unit build/meson-info/intro-tests.json || $(MESON) setup --reconfigure build
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/run.py
 
