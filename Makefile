@@ -22,16 +22,17 @@ build: build/build.ninja FORCE
 	@$(NINJA) -C build
 
 test:
-	@tools/deps.sh test
+	@tools/deps.sh --install test
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/run.py
 
 test-peers:
-	@tools/deps.sh peers
-	@$(MAKE) --no-print-directory build/kontor
+	@tools/deps.sh --install peers
+	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/peers/run.py
 
 test-fresh:
+	@tools/deps.sh fresh
 	@tools/test-fresh.sh
 
 check:
@@ -42,7 +43,7 @@ format:
 	@$(PYTHON) tools/check.py --format
 
 demo:
-	@tools/deps.sh build
+	@tools/deps.sh --install build
 	@tools/demo.sh
 
 SANITIZER_FLAGS = -Dddchecks=true -Db_lundef=false

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Write src/text/unicode_tables.c: the character classes the pre-tokeniser needs.
 
-Source of truth is libutf8proc 2.8 (Unicode 15.0; Debian package libutf8proc2).  The file it writes is
-committed, so building needs neither this script nor the library.  Run from the repository root:
+Source of truth is libutf8proc 2.8 (Unicode 15.0; Debian package libutf8proc2).  The file is
+committed: building needs neither this script nor the library.  From the repository root:
 
     tools/make_unicode_tables.py            # writes the file
     tools/make_unicode_tables.py --check    # says whether the committed file is what it would write
@@ -22,10 +22,10 @@ LETTERS = range(1, 6)
 NUMBERS = range(9, 12)
 SEPARATORS = range(23, 26)
 
-# White_Space is Z* and these control characters (PropList.txt); utf8proc does not carry the property.
+# White_Space is Z* and these control characters (PropList.txt); utf8proc lacks the property.
 SPACE_CONTROLS = {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85}
 
-HEAD = '''/* unicode_tables.c - written by tools/make_unicode_tables.py from Unicode {version}; do not edit.
+HEAD = '''/* unicode_tables.c - written by tools/make_unicode_tables.py; do not edit.  Unicode {version}.
  *
  * {n_blocks} distinct blocks of 256 code points, 2 bits each: {bytes} bytes with the index.
  */
@@ -64,7 +64,7 @@ def case_fold(lib, cp):
     length = lib.utf8proc_map(raw, len(raw), ctypes.byref(out), 1 << 10)
     if length < 0:
         sys.exit(f"utf8proc_map failed on U+{cp:04X}: {length}")
-    return ctypes.string_at(out, length).decode()  # a few bytes leak per character; the script ends soon
+    return ctypes.string_at(out, length).decode()  # leaks a few bytes; the script ends soon
 
 
 def folds_to_ascii(lib):

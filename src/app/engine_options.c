@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PRESET_PREFIX "preset:"
+#define BUILTIN_SEQS 32
 
 /* Last component of a path, without trailing slashes; "." and ".." are resolved first. */
 static void name_from_dir(const char *dir, char *name, size_t cap)
@@ -137,6 +138,9 @@ enum status engine_options_read(const struct option_values *v, struct engine_opt
     c->kv_cache_bytes = option_count(v, "kv-cache-memory-bytes");
     c->memory_fraction = option_fraction(v, "gpu-memory-utilization");
     c->kv_blocks_override = count32(v, "num-gpu-blocks-override");
+    if (o->builtin && c->max_num_seqs == 0) {
+        c->max_num_seqs = BUILTIN_SEQS; // a demonstration does not take gigabytes of KV cache
+    }
     c->n_threads = count32(v, "threads");
     c->cpu_level = option_string(v, "cpu-level");
     c->seed = option_count(v, "seed");

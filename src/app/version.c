@@ -6,10 +6,6 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 
-#ifndef KONTOR_VERSION
-#define KONTOR_VERSION "0.1.0"
-#endif
-
 #ifdef KONTOR_WITH_LIBEDIT
 #define LIBEDIT_STATE "yes"
 #else

@@ -72,7 +72,8 @@ void deliver_start(struct engine *e, struct engine_ticket *t)
     send(t, &event);
 }
 
-/* Let d->piece through the stop matcher into d->out.  Before min_tokens stop strings do not count. */
+/* Let d->piece through the stop matcher into d->out.  Before min_tokens stop strings do not
+ * count. */
 static void match_stops(struct deliver *d, struct engine_ticket *t)
 {
     uint32_t idx = 0;

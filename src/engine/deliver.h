@@ -1,9 +1,10 @@
 /* deliver.h - from sampled tokens to chat events: text, stop strings, ends.
  *
  * Text goes token by token through the detokenizer (whole characters) and the stop matcher (nothing
- * that may become a stop string); an event covers the tokens whose last byte it carries.  Tokens that
- * never reach the text (end of sequence, a stop string that was cut off) come with DONE.
- * Engine-owned except deliver_last(), which the prep thread calls for requests that never got ready.
+ * that may become a stop string); an event covers the tokens whose last byte it carries.  Tokens
+ * that never reach the text (end of sequence, a stop string that was cut off) come with DONE.
+ * Engine-owned except deliver_last(), which the prep thread calls for requests that never got
+ * ready.
  */
 #ifndef ENGINE_DELIVER_H
 #define ENGINE_DELIVER_H

@@ -1,7 +1,7 @@
 /* engine.c - assembly, threads, tickets: the functions of engine.h that are not one step.
  *
- * Threads: prep (prep.c) and step (step.c) are started here and joined in engine_destroy().  They and
- * the callers meet in the queue and in the atomics of a ticket, nowhere else.
+ * Threads: prep (prep.c) and step (step.c) are started here and joined in engine_destroy().  They
+ * and the callers meet in the queue and in the atomics of a ticket, nowhere else.
  */
 #include "engine/engine.h"
 #include "base/check.h"
@@ -50,8 +50,9 @@ static enum status start_threads(struct engine *e, struct error *err)
     e->has_prep_thread = pthread_create(&e->prep_thread, NULL, run_prep, e) == 0;
     e->has_step_thread = pthread_create(&e->step_thread, NULL, run_steps, e) == 0;
     if (!e->has_prep_thread || !e->has_step_thread) {
-        return error_set(err, E_NO_MEMORY,
-                         "cannot start the engine's threads; raise the limit on processes (ulimit -u)");
+        return error_set(
+            err, E_NO_MEMORY,
+            "cannot start the engine's threads; raise the limit on processes (ulimit -u)");
     }
     pthread_setname_np(e->prep_thread, "kontor-prep");
     pthread_setname_np(e->step_thread, "kontor-step");
@@ -77,10 +78,11 @@ static enum status check_parts(const struct engine_parts *p, struct error *err)
         return error_set(err, E_INVALID, "an engine limit is 0, or the context is under 2 tokens");
     }
     if (p->max_num_seqs > p->max_num_batched_tokens) {
-        return error_set(err, E_INVALID,
-                         "--max-num-batched-tokens %u is below --max-num-seqs %u, so a step could not "
-                         "hold one token of every sequence; raise the former or lower the latter",
-                         p->max_num_batched_tokens, p->max_num_seqs);
+        return error_set(
+            err, E_INVALID,
+            "--max-num-batched-tokens %u is below --max-num-seqs %u, so a step could not "
+            "hold one token of every sequence; raise the former or lower the latter",
+            p->max_num_batched_tokens, p->max_num_seqs);
     }
     if ((uint64_t)p->n_blocks * p->block_tokens < p->max_model_len) {
         return error_set(err, E_LIMIT,
@@ -88,6 +90,20 @@ static enum status check_parts(const struct engine_parts *p, struct error *err)
                          "--max-model-len %u needs; lower --max-model-len or raise "
                          "--kv-cache-memory-bytes",
                          p->n_blocks, p->block_tokens, p->max_model_len);
+    }
+    return OK;
+}
+
+/* Ids that the engine will compare with and mask must be rows of the head. */
+static enum status check_eos(const struct engine_parts *p, struct error *err)
+{
+    for (uint32_t i = 0; i < p->n_eos; i++) {
+        if (p->eos_ids[i] < 0 || (uint32_t)p->eos_ids[i] >= p->backend.vocab) {
+            return error_set(err, E_INVALID,
+                             "eos_token_id %d lies outside the vocabulary of %u; correct "
+                             "generation_config.json or config.json",
+                             p->eos_ids[i], p->backend.vocab);
+        }
     }
     return OK;
 }
@@ -178,6 +194,9 @@ enum status engine_assemble(struct engine_parts *parts, struct engine **ret_engi
     memset(parts, 0, sizeof(*parts));
     rc = check_parts(&e->parts, err);
     if (rc == OK) {
+        rc = check_eos(&e->parts, err);
+    }
+    if (rc == OK) {
         rc = init_limits(e);
         if (rc != OK) {
             error_set(err, rc, "the tokenizer has no tokens");
@@ -215,7 +234,8 @@ enum status engine_create(const struct engine_config *config, struct engine **re
     return engine_assemble(&parts, ret_engine, err);
 }
 
-/* Everything inside ends as cancelled: prep empties its list, then steps run until nothing is left. */
+/* Everything inside ends as cancelled: prep empties its list, then steps run until nothing is
+ * left. */
 static void end_all(struct engine *e)
 {
     queue_close(e->queue);
@@ -332,8 +352,8 @@ enum status engine_tokenize(struct engine *e, struct str text, bool add_special,
     return rc;
 }
 
-enum status engine_render(struct engine *e, const struct chat_request *request, struct buf *ret_text,
-                          struct chat_failure *failure)
+enum status engine_render(struct engine *e, const struct chat_request *request,
+                          struct buf *ret_text, struct chat_failure *failure)
 {
     return prep_render(e, request, ret_text, failure);
 }
@@ -349,8 +369,8 @@ enum status engine_detokenize(struct engine *e, const int32_t *ids, uint32_t n_i
     for (uint32_t i = 0; i < n_ids; i++) {
         if (ids[i] < 0 || (uint32_t)ids[i] >= e->parts.backend.vocab) {
             chat_failure_set(failure, 400, "invalid_request_error", "invalid_value", "tokens",
-                             "Token id %d is out of vocabulary; this model has ids 0 to %u.", ids[i],
-                             e->parts.backend.vocab - 1);
+                             "Token id %d is out of vocabulary; this model has ids 0 to %u.",
+                             ids[i], e->parts.backend.vocab - 1);
             return E_INVALID;
         }
     }

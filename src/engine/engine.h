@@ -1,8 +1,8 @@
 /* engine.h - one loaded model that answers requests.  The only engine header the gateway sees.
  *
- * submit() hands a request to the prep thread (template, tokenizer), from there it goes to the queue
- * and the engine thread's step().  Answers come back as chat events through a callback on an engine
- * thread.  What stays out of here: sockets, keys, policy, HTTP.
+ * submit() hands a request to the prep thread (template, tokenizer), from there it goes to the
+ * queue and the engine thread's step().  Answers come back as chat events through a callback on an
+ * engine thread.  What stays out of here: sockets, keys, policy, HTTP.
  *
  * Threads: every function may be called from any thread unless it says otherwise.
  */
@@ -26,9 +26,9 @@ enum engine_load_format { ENGINE_LOAD_AUTO, ENGINE_LOAD_SAFETENSORS, ENGINE_LOAD
 
 /* Zero means "choose" everywhere (engine_config_default fills the rest). */
 struct engine_config {
-    const char *model_dir;      // borrowed during create; or NULL with `preset`
-    const char *preset;         // "glm-4-32b-0414": shape without files, needs LOAD_DUMMY
-    const char *chat_template;  // file that replaces the checkpoint's template, or NULL
+    const char *model_dir;          // borrowed during create; or NULL with `preset`
+    const char *preset;             // "glm-4-32b-0414": shape without files, needs LOAD_DUMMY
+    const char *chat_template;      // file that replaces the checkpoint's template, or NULL
     const char *chat_template_text; // the template itself (for presets and tests), or NULL
     enum engine_dtype dtype;
     enum engine_load_format load_format;
@@ -43,12 +43,14 @@ struct engine_config {
     uint32_t n_threads;              // 0: by affinity and cgroup quota
     const char *cpu_level;           // NULL: best; "ref", "avx2", "avx512", "avx512bf16"
     uint64_t seed;
-    struct metrics *metrics;         // borrowed: outlives the engine; may be NULL
+    struct metrics *metrics;       // borrowed: outlives the engine; may be NULL
+    const char *served_model_name; // borrowed during create: label of the metrics; NULL: the folder
     /* Called from the creating thread while loading, share in 0..1.  May be NULL. */
     void (*on_progress)(void *user, const char *phase, double share);
     void *user;
 };
 
+/** vLLM's defaults where they have one; everything else 0 ("choose"). */
 void engine_config_default(struct engine_config *c);
 
 /**
@@ -77,16 +79,17 @@ const struct engine_model *engine_model(const struct engine *e);
 struct engine_job {
     const struct chat_request *request; // borrowed until the last event was delivered
     /**
-     * Called in order on an engine thread; must not block nor call engine_submit.  The event's memory
-     * is valid during the call.  After DONE or ERROR the engine touches neither request nor user.
+     * Called in order on an engine thread; must not block nor call engine_submit.  The event's
+     * memory is valid during the call.  After DONE or ERROR the engine touches neither request nor
+     * user.
      */
     void (*on_event)(void *user, const struct chat_event *event);
     void *user; // borrowed until the last event
 };
 
 /**
- * Queue a request.  On OK exactly one last event (DONE or ERROR) follows, also after cancel (DONE with
- * CHAT_FINISH_ABORT).
+ * Queue a request.  On OK exactly one last event (DONE or ERROR) follows, also after cancel (DONE
+ * with CHAT_FINISH_ABORT).
  * Errors: LIMIT (queue full), CLOSED (draining or failed).  No event follows then.
  */
 MUST_USE enum status engine_submit(struct engine *e, const struct engine_job *job,
@@ -110,10 +113,11 @@ struct engine_stats {
     bool failed; // the engine thread met a fault it cannot serve through (NaN logits, bug)
 };
 
+/** A snapshot; its numbers may belong to neighbouring steps. */
 void engine_stats(struct engine *e, struct engine_stats *ret_stats);
 
-/* Helpers for /tokenize, /detokenize and eval; run on the calling thread, never on a loop thread for
- * long texts (the gateway posts them to a worker). */
+/* Helpers for /tokenize, /detokenize and eval; run on the calling thread, never on a loop thread
+ * for long texts (the gateway posts them to a worker). */
 /** ids go to ret_ids as int32 (n * 4 bytes). Specials inside the text are recognised. */
 MUST_USE enum status engine_tokenize(struct engine *e, struct str text, bool add_special,
                                      struct buf *ret_ids, struct chat_failure *failure);

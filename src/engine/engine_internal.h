@@ -1,6 +1,7 @@
 /* engine_internal.h - what the files of src/engine share.  Tests of the engine include it too.
  *
- * An engine is assembled from parts: a backend that computes logits, a tokenizer, a template, limits.
+ * An engine is assembled from parts: a backend that computes logits, a tokenizer, a template,
+ * limits.
  * engine_create() makes the parts from a checkpoint folder, simulations bring their own.
  */
 #ifndef ENGINE_ENGINE_INTERNAL_H
@@ -34,12 +35,12 @@ struct engine_backend {
 
 /* Everything an engine consists of.  Immutable after engine_assemble(). */
 struct engine_parts {
-    struct engine_backend backend;  // owned
-    struct tokenizer *tok;          // owned; NULL: id prompts only, events carry no text
-    struct chat_template *template; // owned; NULL: no messages
+    struct engine_backend backend;    // owned
+    struct tokenizer *tok;            // owned; NULL: id prompts only, events carry no text
+    struct chat_template *template;   // owned; NULL: no messages
     const struct kontor_clock *clock; // borrowed; NULL: the system's
-    struct metrics *metrics;        // borrowed; NULL: a private registry
-    const char *served_model_name;  // borrowed during assembly: label of the metrics
+    struct metrics *metrics;          // borrowed; NULL: a private registry
+    const char *served_model_name;    // borrowed during assembly: label of the metrics
     char architecture[48];
     char fingerprint[128];
     uint64_t n_parameters;
@@ -64,16 +65,17 @@ struct engine_ticket {
     uint64_t submit_ns;
 
     /* Any thread. */
-    atomic_uint n_refs;          // the caller's until engine_release, the engine's until the last event
+    atomic_uint n_refs; // the caller's until engine_release, the engine's until the last event
     atomic_bool cancelled;
-    _Atomic uint64_t cancel_ns;  // when, 0: never
-    struct queue_link link;      // the queue's lock
+    _Atomic uint64_t cancel_ns; // when, 0: never
+    struct queue_link link;     // the queue's lock
 
     /* Written by prep, read by the engine thread afterwards (hand-over: the queue's lock). */
     struct chat_sampling sampling; // request over checkpoint over OpenAI's defaults; seed resolved
-    int32_t *ids;       // owned [n_prompt + max_new]
-    uint32_t *text_end; // owned [max_new]: bytes of the answer after each token, half characters too
-    float *logprobs;    // owned [max_new]
+    int32_t *ids;                  // owned [n_prompt + max_new]
+    uint32_t
+        *text_end;   // owned [max_new]: bytes of the answer after each token, half characters too
+    float *logprobs; // owned [max_new]
     struct stop_matcher *stop; // owned; NULL without stop strings
     uint32_t n_prompt;
     uint32_t max_new;
@@ -90,10 +92,10 @@ struct engine_ticket {
 
     /* Engine thread; deliver.c. */
     struct detokenizer detok;
-    uint32_t text_bytes;  // decoded so far
-    uint32_t text_sent;   // bytes that left in events or were cut off
-    uint32_t n_reported;  // tokens that left in events
-    bool finished;        // the last event is due
+    uint32_t text_bytes; // decoded so far
+    uint32_t text_sent;  // bytes that left in events or were cut off
+    uint32_t n_reported; // tokens that left in events
+    bool finished;       // the last event is due
     bool failed;
     enum chat_finish finish;
     uint32_t stop_idx;  // of the stop string that matched, else UINT32_MAX
@@ -116,8 +118,8 @@ struct engine {
     uint32_t n_named;        // ids at or above have no token
     uint64_t seed;
 
-    struct queue *queue;  // owned, shared (own lock)
-    struct tally tally;   // atomics
+    struct queue *queue; // owned, shared (own lock)
+    struct tally tally;  // atomics
     atomic_bool failed;
     atomic_bool cancel_all;
 
@@ -126,7 +128,7 @@ struct engine {
     struct sched sched;
     struct batch batch;
     struct sampler *sampler;
-    float *logits; // owned [max_num_seqs, vocab]
+    float *logits;                 // owned [max_num_seqs, vocab]
     struct sample_result *sampled; // owned [max_num_seqs], one per row of logits
     enum status *sampled_status;   // owned [max_num_seqs]
     struct deliver deliver;

@@ -31,10 +31,13 @@ MUST_USE enum status kv_take(struct kv_pool *pool, uint32_t n_blocks, uint32_t *
 /** Give `ids` [n_blocks] back.  CHECKs that each was in use.  Cost: O(n_blocks). */
 void kv_give(struct kv_pool *pool, uint32_t n_blocks, const uint32_t *ids);
 
+/** Blocks of the pool, and how many of them kv_take() could hand out now. */
 uint32_t kv_capacity(const struct kv_pool *pool);
+/** See kv_capacity(). */
 uint32_t kv_free_count(const struct kv_pool *pool);
 
-/** NULL if all invariants hold, else the text of the first violated one.  Tests and DCHECK. O(n). */
+/** NULL if all invariants hold, else the text of the first violated one.  Tests and DCHECK.
+ * O(n). */
 const char *kv_check(const struct kv_pool *pool);
 
 #endif

@@ -44,14 +44,17 @@ static enum status cut_after_last_message(const struct chat_request *r, size_t b
         at = found;
     }
     if (at == SIZE_MAX) {
-        return bad(failure, "continue_final_message",
-                   "The last message has no text that the rendered prompt contains, so it cannot be "
-                   "continued. Give it a text, or leave continue_final_message out.");
+        return bad(
+            failure, "continue_final_message",
+            "The last message has no text that the rendered prompt contains, so it cannot be "
+            "continued. Give it a text, or leave continue_final_message out.");
     }
     out->len = at + content.len;
     return OK;
 }
 
+/* The limits of the interpreter are the client's fault as well, so INVALID: LIMIT means too many
+ * tokens here. */
 static enum status template_failed(enum status rc, const struct error *err,
                                    struct chat_failure *failure)
 {
@@ -60,7 +63,7 @@ static enum status template_failed(enum status rc, const struct error *err,
     }
     chat_failure_set(failure, 400, "invalid_request_error", "invalid_value", "messages",
                      "The model's chat template did not accept the messages: %s", err->text);
-    return rc;
+    return E_INVALID;
 }
 
 enum status prep_render(const struct engine *e, const struct chat_request *request, struct buf *out,
@@ -82,9 +85,10 @@ enum status prep_render(const struct engine *e, const struct chat_request *reque
         return bad(failure, NULL, "Only chat messages can be rendered by the template.");
     }
     if (e->parts.template == NULL) {
-        return bad(failure, "messages",
-                   "This server runs without a chat template, so it takes no messages. Send a prompt "
-                   "to /v1/completions, or start the server with --chat-template FILE.");
+        return bad(
+            failure, "messages",
+            "This server runs without a chat template, so it takes no messages. Send a prompt "
+            "to /v1/completions, or start the server with --chat-template FILE.");
     }
     rc = chat_template_render(e->parts.template, &args, &limits, out, &err);
     if (rc != OK) {
@@ -121,13 +125,13 @@ static enum status too_long(const struct engine *e, const struct chat_request *r
 {
     bool chat = r->prompt_kind == CHAT_PROMPT_MESSAGES;
 
-    chat_failure_set(f, 400, "invalid_request_error", "context_length_exceeded",
-                     chat ? "messages" : "prompt",
-                     "This model's maximum context length is %u tokens. However, your %s resulted in "
-                     "%s%llu tokens, and at least one is needed for the answer. Please reduce the "
-                     "length of the %s.",
-                     e->parts.max_model_len, chat ? "messages" : "prompt", cut ? "at least " : "",
-                     (unsigned long long)n_prompt, chat ? "messages" : "prompt");
+    chat_failure_set(
+        f, 400, "invalid_request_error", "context_length_exceeded", chat ? "messages" : "prompt",
+        "This model's maximum context length is %u tokens. However, your %s resulted in "
+        "%s%llu tokens, and at least one is needed for the answer. Please reduce the "
+        "length of the %s.",
+        e->parts.max_model_len, chat ? "messages" : "prompt", cut ? "at least " : "",
+        (unsigned long long)n_prompt, chat ? "messages" : "prompt");
     return E_INVALID;
 }
 
@@ -137,8 +141,8 @@ static enum status check_ids(const struct engine *e, const int32_t *ids, uint32_
     for (uint32_t i = 0; i < n_ids; i++) {
         if (ids[i] < 0 || (uint32_t)ids[i] >= e->parts.backend.vocab) {
             chat_failure_set(f, 400, "invalid_request_error", "invalid_value", "prompt",
-                             "Token id %d is out of vocabulary; this model has ids 0 to %u.", ids[i],
-                             e->parts.backend.vocab - 1);
+                             "Token id %d is out of vocabulary; this model has ids 0 to %u.",
+                             ids[i], e->parts.backend.vocab - 1);
             return E_INVALID;
         }
     }

@@ -5,9 +5,9 @@
  *   (new)     -> PREP       queue_submit       any thread
  *   PREP      -> IN_PREP    queue_next_prep    prep thread
  *   IN_PREP   -> READY      queue_ready        prep thread: ids are there
- *   IN_PREP   -> GONE       queue_drop         prep thread: failed or cancelled, it sends the last event
- *   READY     -> GONE       queue_pop          engine thread: admitted
- *   READY     -> GONE       queue_pop_cancelled  engine thread: it sends the last event
+ *   IN_PREP   -> GONE       queue_drop         prep thread: failed or cancelled, it sends the last
+ *   event READY     -> GONE       queue_pop          engine thread: admitted READY     -> GONE
+ *   queue_pop_cancelled  engine thread: it sends the last event
  *
  * Whoever moved a ticket last owns its fields until the next move; the lock makes them visible.
  * GONE belongs to the engine thread (or to nobody once the last event was sent).
@@ -46,7 +46,8 @@ bool queue_is_closed(struct queue *q);
 /** Tickets in PREP, IN_PREP and READY.  Any thread. */
 uint32_t queue_count(struct queue *q);
 
-/** Oldest ticket in PREP.  wait: sleep until there is one; NULL then only after queue_stop_prep(). */
+/** Oldest ticket in PREP.  wait: sleep until there is one; NULL then only after
+ * queue_stop_prep(). */
 struct engine_ticket *queue_next_prep(struct queue *q, bool wait);
 void queue_ready(struct queue *q, struct engine_ticket *t);
 void queue_drop(struct queue *q, struct engine_ticket *t);
@@ -60,8 +61,8 @@ void queue_pop(struct queue *q, struct engine_ticket *t);
 /** Take the oldest READY ticket that is cancelled (all: whether or not); NULL when none.  O(n).
  *  Engine thread. */
 struct engine_ticket *queue_pop_cancelled(struct queue *q, bool all);
-/** Sleep until a ticket becomes READY or queue_wake() is called; at once if either happened since the
- *  last call.  Engine thread. */
+/** Sleep until a ticket becomes READY or queue_wake() is called; at once if either happened since
+ *  the last call.  Engine thread. */
 void queue_wait(struct queue *q);
 /** Any thread; after setting a flag the engine thread shall look at. */
 void queue_wake(struct queue *q);

@@ -1,9 +1,9 @@
 /* sample.c - one pass finds faults and the maximum; filters work on a sorted short list.
  *
  * Weights are exp((logit - max) / temperature), so the largest is 1 and min_p compares directly.
- * Sorting the whole vocabulary would cost more than a decode step of a small model, so candidates are
- * first cut by the exponent of their weight (128 buckets), then sorted by radix: stable, so that equal
- * weights stay in order of their ids.
+ * Sorting the whole vocabulary would cost more than a decode step of a small model, so candidates
+ * are first cut by the exponent of their weight (128 buckets), then sorted by radix: stable, so
+ * that equal weights stay in order of their ids.
  */
 #include "engine/sample.h"
 #include "base/check.h"
@@ -15,7 +15,8 @@
 
 #define GREEDY_BELOW 1e-5 // vLLM: smaller temperatures mean greedy
 #define TEMPERATURE_MIN 0.01
-#define LANES 16
+#define QUAD 4
+#define BLOCK 256u    // weights that are added in float32
 #define EXPONENTS 128 // of a float in (0, 1]
 #define RADIX_BITS 11
 #define RADIX (1u << RADIX_BITS)
@@ -31,6 +32,7 @@ struct sampler {
     uint32_t n_named;
     float *masked;            // [n_named] owned: logits with bans at -inf
     float *weights;           // [vocab] owned
+    double *sums;             // [ceil(vocab / BLOCK)] owned: of the weights' blocks
     struct candidate *list;   // [n_named] owned
     struct candidate *sorted; // [n_named] owned
 };
@@ -52,9 +54,11 @@ enum status sample_create(uint32_t vocab, uint32_t n_named, struct sampler **ret
     s->n_named = n_named;
     s->masked = calloc(n_named, sizeof(*s->masked));
     s->weights = calloc(vocab, sizeof(*s->weights));
+    s->sums = calloc(vocab / BLOCK + 1, sizeof(*s->sums));
     s->list = calloc(n_named, sizeof(*s->list));
     s->sorted = calloc(n_named, sizeof(*s->sorted));
-    if (s->masked == NULL || s->weights == NULL || s->list == NULL || s->sorted == NULL) {
+    if (s->masked == NULL || s->weights == NULL || s->sums == NULL || s->list == NULL ||
+        s->sorted == NULL) {
         sample_destroy(s);
         return E_NO_MEMORY;
     }
@@ -69,6 +73,7 @@ void sample_destroy(struct sampler *s)
     }
     free(s->masked);
     free(s->weights);
+    free(s->sums);
     free(s->list);
     free(s->sorted);
     free(s);
@@ -82,64 +87,98 @@ static uint32_t float_bits(float x)
     return bits;
 }
 
-/* exp(x) for x <= 0 in float32, own polynomial: libm picks variants by CPU, this gives the same bits
- * on all of them.  Relative error below 2e-7; under -87 it is 0. */
-static float exp_negative(float x)
+/* ---- rows, four elements at a time ----
+ *
+ * Vectors of the compiler (gcc and clang, any machine), so that speed does not hang on what a loop
+ * vectoriser makes of these loops. */
+
+typedef float quad __attribute__((vector_size(16)));
+typedef int32_t quad_mask __attribute__((vector_size(16))); // of a comparison: 0 or -1
+
+/* x[0, 4), with `pad` at and behind n.  The usual case is one instruction. */
+static quad load(const float *x, uint32_t n, float pad)
+{
+    quad v = {pad, pad, pad, pad};
+
+    if (n >= QUAD) {
+        memcpy(&v, x, sizeof(v));
+    } else {
+        for (uint32_t i = 0; i < n; i++) {
+            v[i] = x[i];
+        }
+    }
+    return v;
+}
+
+static void store(float *x, uint32_t n, quad v)
+{
+    if (n >= QUAD) {
+        memcpy(x, &v, sizeof(v));
+    } else {
+        for (uint32_t i = 0; i < n; i++) {
+            x[i] = v[i];
+        }
+    }
+}
+
+static quad pick(quad_mask mask, quad yes, quad no)
+{
+    return (quad)(((quad_mask)yes & mask) | ((quad_mask)no & ~mask));
+}
+
+/* exp(x) for x <= 0, own polynomial: libm picks variants by CPU, this gives the same bits on all of
+ * them.  Relative error below 2e-7; under -87 it is 0. */
+static quad exp_negative(quad x)
 {
     const float log2e = 1.44269504F;
     const float ln2_high = 0.693359375F; // few bits: n * ln2_high is exact
     const float ln2_low = -2.12194440e-4F;
-    const float shift = 12582912.0F; // 1.5 * 2^23: adding rounds to an integer
-    float clamped = x < -87.0F ? -87.0F : x;
-    float n = (clamped * log2e + shift) - shift;
-    float r = (clamped - n * ln2_high) - n * ln2_low;
-    float p = 1.9875691500e-4F;
-    float scale;
-    uint32_t bits;
+    const float shift = 12582912.0F; // 1.5 * 2^23: adding rounds to an integer, in the low bits
+    const int32_t shift_bits = 0x4B400000;
+    const quad least = {-87.0F, -87.0F, -87.0F, -87.0F};
+    quad_mask in_range = x >= least;
+    quad clamped = pick(in_range, x, least);
+    quad shifted = clamped * log2e + shift;
+    quad n = shifted - shift;
+    quad r = (clamped - n * ln2_high) - n * ln2_low;
+    quad p = r * 1.9875691500e-4F + 1.3981999507e-3F;
+    quad scale = (quad)(((quad_mask)shifted - shift_bits + 127) << 23);
 
-    p = p * r + 1.3981999507e-3F;
     p = p * r + 8.3334519073e-3F;
     p = p * r + 4.1665795894e-2F;
     p = p * r + 1.6666665459e-1F;
     p = p * r + 5.0000001201e-1F;
     p = p * r * r + r + 1.0F;
-    bits = (uint32_t)((int32_t)n + 127) << 23;
-    memcpy(&scale, &bits, sizeof(scale));
-    return x < -87.0F ? 0.0F : p * scale;
+    return (quad)((quad_mask)(p * scale) & in_range);
 }
 
 /* NaN and infinities have all exponent bits set. */
 static bool all_finite(const float *x, uint32_t n)
 {
-    uint32_t n_bad = 0;
+    const int32_t exponent = 0x7F800000;
+    quad_mask bad = {0, 0, 0, 0};
 
-    for (uint32_t i = 0; i < n; i++) {
-        n_bad += (float_bits(x[i]) & 0x7F800000U) == 0x7F800000U ? 1U : 0U;
+    for (uint32_t i = 0; i < n; i += QUAD) {
+        bad |= ((quad_mask)load(x + i, n - i, 0.0F) & exponent) == exponent;
     }
-    return n_bad == 0;
+    return (bad[0] | bad[1] | bad[2] | bad[3]) == 0;
 }
 
 static float maximum(const float *x, uint32_t n)
 {
-    float lane[LANES];
-    float best = x[0];
-    uint32_t i = 0;
+    quad best = load(x, n, x[0]);
+    float max;
 
-    for (uint32_t j = 0; j < LANES; j++) {
-        lane[j] = x[0];
+    for (uint32_t i = QUAD; i < n; i += QUAD) {
+        quad v = load(x + i, n - i, x[0]);
+
+        best = pick(v > best, v, best);
     }
-    for (; i + LANES <= n; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++) {
-            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
-        }
+    max = best[0];
+    for (uint32_t j = 1; j < QUAD; j++) {
+        max = best[j] > max ? best[j] : max;
     }
-    for (; i < n; i++) {
-        best = x[i] > best ? x[i] : best;
-    }
-    for (uint32_t j = 0; j < LANES; j++) {
-        best = lane[j] > best ? lane[j] : best;
-    }
-    return best;
+    return max;
 }
 
 static uint32_t first_equal(const float *x, uint32_t n, float value)
@@ -152,31 +191,38 @@ static uint32_t first_equal(const float *x, uint32_t n, float value)
     return i;
 }
 
-/* Lanes of 16 within blocks of 256, blocks added in double: a fixed order that also vectorises. */
-static double fixed_sum(const float *x, uint32_t n)
+/* weights[i] = exp((x[i] - max) * inverse) */
+static void exp_row(const float *x, uint32_t n, float max, float inverse, float *weights)
 {
-    const uint32_t block = 16 * LANES;
+    for (uint32_t i = 0; i < n; i += QUAD) {
+        quad w = exp_negative((load(x + i, n - i, max) - max) * inverse);
+
+        store(weights + i, n - i, w);
+    }
+}
+
+/* Sum of n <= BLOCK weights: element i goes to lane i % 16, lanes are added as a tree. */
+static double block_sum(const float *x, uint32_t n)
+{
+    quad lane[4] = {{0.0F}};
+
+    for (uint32_t i = 0; i < n; i += QUAD) {
+        lane[i / QUAD % 4] += load(x + i, n - i, 0.0F);
+    }
+    lane[0] = (lane[0] + lane[2]) + (lane[1] + lane[3]);
+    return (double)((lane[0][0] + lane[0][2]) + (lane[0][1] + lane[0][3]));
+}
+
+/* Blocks are added in double, in order; their sums stay in s->sums for draw_all(). */
+static double fixed_sum(struct sampler *s, uint32_t n)
+{
     double total = 0;
 
-    for (uint32_t begin = 0; begin < n; begin += block) {
-        uint32_t end = n - begin < block ? n : begin + block;
-        float lane[LANES] = {0};
-        uint32_t i = begin;
+    for (uint32_t begin = 0; begin < n; begin += BLOCK) {
+        double sum = block_sum(s->weights + begin, n - begin < BLOCK ? n - begin : BLOCK);
 
-        for (; i + LANES <= end; i += LANES) {
-            for (uint32_t j = 0; j < LANES; j++) {
-                lane[j] += x[i + j];
-            }
-        }
-        for (uint32_t j = 0; i < end; i++, j++) {
-            lane[j] += x[i];
-        }
-        for (uint32_t width = LANES / 2; width > 0; width /= 2) {
-            for (uint32_t j = 0; j < width; j++) {
-                lane[j] += lane[j + width];
-            }
-        }
-        total += (double)lane[0];
+        s->sums[begin / BLOCK] = sum;
+        total += sum;
     }
     return total;
 }
@@ -186,10 +232,8 @@ static float raw_logprob(struct sampler *s, const float *logits, int32_t id)
 {
     float max = maximum(logits, s->vocab);
 
-    for (uint32_t i = 0; i < s->vocab; i++) {
-        s->weights[i] = exp_negative(logits[i] - max);
-    }
-    return (float)((double)logits[id] - (double)max - log(fixed_sum(s->weights, s->vocab)));
+    exp_row(logits, s->vocab, max, 1.0F, s->weights);
+    return (float)((double)logits[id] - (double)max - log(fixed_sum(s, s->vocab)));
 }
 
 /* The row to choose from: the caller's own, or a copy with the bans at -inf. */
@@ -209,43 +253,61 @@ static const float *with_bans(struct sampler *s, const struct sample_args *a)
 }
 
 /* s->weights[0, n_named) and their sum, after temperature and min_p. */
-static double fill_weights(struct sampler *s, const struct sample_args *a, const float *x, float max)
+static double fill_weights(struct sampler *s, const struct sample_args *a, const float *x,
+                           float max)
 {
     double t = a->temperature < TEMPERATURE_MIN ? TEMPERATURE_MIN : a->temperature;
-    float inverse = (float)(1.0 / t);
     float least = (float)a->min_p;
-    double total = 0;
 
-    for (uint32_t i = 0; i < s->n_named; i++) {
-        float w = exp_negative((x[i] - max) * inverse);
-
-        s->weights[i] = w >= least ? w : 0.0F;
+    exp_row(x, s->n_named, max, (float)(1.0 / t), s->weights);
+    for (uint32_t i = 0; least > 0.0F && i < s->n_named; i++) {
+        s->weights[i] = s->weights[i] >= least ? s->weights[i] : 0.0F;
     }
-    for (uint32_t i = 0; i < s->n_named; i++) {
-        total += (double)s->weights[i];
-    }
-    return total;
+    return fixed_sum(s, s->n_named);
 }
 
-/* Draw from all weights, in order of ids. */
-static int32_t draw_all(const struct sampler *s, double target)
+/* First weight in [begin, end) at which the running sum passes `target`, else the last one above
+ * 0. */
+static uint32_t walk(const float *weights, uint32_t begin, uint32_t end, double target)
 {
     double sum = 0;
-    uint32_t last = 0;
+    uint32_t last = begin;
 
-    for (uint32_t i = 0; i < s->n_named; i++) {
-        if (s->weights[i] > 0.0F) {
-            sum += (double)s->weights[i];
+    for (uint32_t i = begin; i < end; i++) {
+        if (weights[i] > 0.0F) {
+            sum += (double)weights[i];
             last = i;
             if (sum > target) {
                 break;
             }
         }
     }
-    return i32_from_u32(last);
+    return last;
 }
 
-/* Least exponent a candidate needs, so that the ones kept hold `k` tokens (k > 0) or else `mass`. */
+/* Draw from all weights, in order of ids: first the block, then within it. */
+static int32_t draw_all(const struct sampler *s, double target)
+{
+    uint32_t n_blocks = (s->n_named + BLOCK - 1) / BLOCK;
+    uint32_t block = 0;
+    uint32_t last = 0;
+    uint32_t end;
+
+    for (uint32_t b = 0; b < n_blocks; b++) {
+        if (s->sums[b] > 0.0) {
+            last = b;
+        }
+    }
+    while (block < last && target >= s->sums[block]) {
+        target -= s->sums[block];
+        block++;
+    }
+    end = (block + 1) * BLOCK < s->n_named ? (block + 1) * BLOCK : s->n_named;
+    return i32_from_u32(walk(s->weights, block * BLOCK, end, target));
+}
+
+/* Least exponent a candidate needs, so that the ones kept hold `k` tokens (k > 0) or else
+ * `mass`. */
 static uint32_t least_exponent(const struct sampler *s, uint32_t k, double mass)
 {
     uint32_t counts[EXPONENTS] = {0};
@@ -303,7 +365,8 @@ static void sort_candidates(struct sampler *s, uint32_t n)
 }
 
 /* Candidates after top_k and top_p in s->list, largest first; their sum goes to *ret_total. */
-static uint32_t filter(struct sampler *s, const struct sample_args *a, double total, double *ret_total)
+static uint32_t filter(struct sampler *s, const struct sample_args *a, double total,
+                       double *ret_total)
 {
     uint32_t k = a->top_k > 0 && (uint32_t)a->top_k < s->n_named ? (uint32_t)a->top_k : 0;
     uint32_t least = least_exponent(s, k, a->top_p * total);

@@ -1,8 +1,8 @@
 /* sample.h - from one row of logits to one token.
  *
  * Greedy, temperature, top_k, top_p, min_p; the random number is a pure function of (seed, stream,
- * position).  All sums run in a fixed order over the row alone, so the choice does not depend on what
- * else is in the batch.  Owns scratch of the vocabulary's size; engine-owned.
+ * position).  All sums run in a fixed order over the row alone, so the choice does not depend on
+ * what else is in the batch.  Owns scratch of the vocabulary's size; engine-owned.
  */
 #ifndef ENGINE_SAMPLE_H
 #define ENGINE_SAMPLE_H
@@ -26,11 +26,11 @@ void sample_destroy(struct sampler *s);
 uint64_t sample_bytes(uint32_t vocab);
 
 struct sample_args {
-    const float *logits; // [vocab] borrowed
-    double temperature;  // below 1e-5: greedy, and the filters are ignored; below 0.01: 0.01
-    double top_p;        // (0, 1]
-    int32_t top_k;       // <= 0: off
-    double min_p;        // 0: off
+    const float *logits;   // [vocab] borrowed
+    double temperature;    // below 1e-5: greedy, and the filters are ignored; below 0.01: 0.01
+    double top_p;          // (0, 1]
+    int32_t top_k;         // <= 0: off
+    double min_p;          // 0: off
     const int32_t *banned; // [n_banned] ids in [0, vocab) that must not be chosen, in any order
     uint32_t n_banned;
     uint64_t seed;
@@ -45,8 +45,10 @@ struct sample_result {
 };
 
 /**
- * Choose a token.  Order: bans, temperature, min_p, top_k, top_p, draw (vLLM's order).  Equal logits:
- * the lowest id counts as larger.  top_p keeps the smallest set that reaches it, at least one token.
+ * Choose a token.  Order: bans, temperature, min_p, top_k, top_p, draw (vLLM's order).  Equal
+ * logits:
+ * the lowest id counts as larger.  top_p keeps the smallest set that reaches it, at least one
+ * token.
  *
  * Errors: INVALID when a logit is NaN or infinite, LIMIT when every named token is banned.
  * Cost: O(vocab).  Never allocates.

@@ -1,12 +1,13 @@
 /* sched.h - who runs, with how many tokens, in this step.
  *
- * Admission is first come, first served, and only when the blocks for prompt and the whole answer can
- * be taken, so a running sequence never runs out of blocks.  A step takes one token of every sequence
- * that is decoding, then chunks of prompts in order of admission up to max_num_batched_tokens.
+ * Admission is first come, first served, and only when the blocks for prompt and the whole answer
+ * can be taken, so a running sequence never runs out of blocks.  A step takes one token of every
+ * sequence that is decoding, then chunks of prompts in order of admission up to
+ * max_num_batched_tokens.
  *
- * A sequence is n_tokens known and n_computed of them in the cache; decoding and prefilling differ in
- * that difference alone.  That is the seam for preemption (give the blocks, n_computed = 0) and for
- * shared prefixes (admit with n_computed > 0).
+ * A sequence is n_tokens known and n_computed of them in the cache; decoding and prefilling differ
+ * in that difference alone.  That is the seam for preemption (give the blocks, n_computed = 0) and
+ * for shared prefixes (admit with n_computed > 0).
  * Engine-owned: engine thread only.
  */
 #ifndef ENGINE_SCHED_H
@@ -48,7 +49,8 @@ void sched_admit(struct engine *e);
 uint32_t sched_plan(struct engine *e);
 /** Take `t` out and give back its slot and blocks. */
 void sched_remove(struct engine *e, struct engine_ticket *t);
-/** NULL if all invariants hold (blocks and slots conserved, orders kept), else which one does not. */
+/** NULL if all invariants hold (blocks and slots conserved, orders kept), else which one does
+ * not. */
 const char *sched_check(const struct engine *e);
 
 #endif

@@ -84,13 +84,15 @@ static void sample(struct engine *e)
     }
 }
 
-/* Logits that are no numbers: weights or kernels are broken, every answer from here on is suspect. */
+/* Logits that are no numbers: weights or kernels are broken, every answer from here on is
+ * suspect. */
 static void fail_on_fault(struct engine *e, struct engine_ticket *t)
 {
-    chat_failure_set(&t->failure, 500, "server_error", NULL, NULL,
-                     "The model computed values that are not numbers, so the answer was stopped. The "
-                     "server takes no further requests; restart it, and check the checkpoint with "
-                     "'kontor inspect' if this repeats.");
+    chat_failure_set(
+        &t->failure, 500, "server_error", NULL, NULL,
+        "The model computed values that are not numbers, so the answer was stopped. The "
+        "server takes no further requests; restart it, and check the checkpoint with "
+        "'kontor inspect' if this repeats.");
     deliver_fail(t);
     if (!atomic_exchange(&e->failed, true)) {
         log_event(LOG_LEVEL_ERROR, "engine_failed", "reason=logits_not_finite position=%u",
@@ -114,7 +116,8 @@ static void deliver_sampled(struct engine *e)
             fail_on_fault(e, t);
             break;
         case E_LIMIT:
-            chat_failure_set(&t->failure, 400, "invalid_request_error", "invalid_value", "min_tokens",
+            chat_failure_set(&t->failure, 400, "invalid_request_error", "invalid_value",
+                             "min_tokens",
                              "Every token that may come next is a stop token that min_tokens rules "
                              "out. Lower min_tokens.");
             deliver_fail(t);

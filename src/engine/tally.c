@@ -4,15 +4,15 @@
 
 #include <stdio.h>
 
-static const double BOUNDS_TTFT[] = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,
-                                     0.25,  0.5,   0.75, 1.0,  2.5,  5.0,  7.5,  10.0,
+static const double BOUNDS_TTFT[] = {0.001, 0.005, 0.01, 0.02,  0.04,  0.06,  0.08, 0.1,
+                                     0.25,  0.5,   0.75, 1.0,   2.5,   5.0,   7.5,  10.0,
                                      20.0,  40.0,  80.0, 160.0, 640.0, 2560.0};
 static const double BOUNDS_TOKEN[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,  0.3,  0.4, 0.5,
                                       0.75, 1.0,   2.5,  5.0,   7.5, 10.0, 20.0, 40.0, 80.0};
-static const double BOUNDS_REQUEST[] = {0.3,  0.5,  0.8,  1.0,  1.5,   2.0,   2.5,
-                                        5.0,  10.0, 15.0, 20.0, 30.0,  40.0,  50.0,
+static const double BOUNDS_REQUEST[] = {0.3,  0.5,   0.8,   1.0,   1.5,   2.0,    2.5,
+                                        5.0,  10.0,  15.0,  20.0,  30.0,  40.0,   50.0,
                                         60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0};
-static const double BOUNDS_ITERATION[] = {1,   8,   16,   32,   64,   128,  256,
+static const double BOUNDS_ITERATION[] = {1,   8,    16,   32,   64,   128,  256,
                                           512, 1024, 2048, 4096, 8192, 16384};
 static const double BOUNDS_STEP[] = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03,
                                      0.1,    0.3,    1.0,   3.0,   10.0, 30.0};
@@ -77,8 +77,8 @@ static void declare_load(struct tally *y, const struct declare *d)
     y->waiting = gauge(d, "vllm:num_requests_waiting",
                        "Requests waiting for the prep thread, a slot or KV blocks.");
     y->kv_usage = gauge(d, "vllm:kv_cache_usage_perc", "Share of KV blocks in use, 0 to 1.");
-    y->kv_usage_old = gauge(d, "vllm:gpu_cache_usage_perc",
-                            "Former name of vllm:kv_cache_usage_perc.");
+    y->kv_usage_old =
+        gauge(d, "vllm:gpu_cache_usage_perc", "Former name of vllm:kv_cache_usage_perc.");
     y->prompt_tokens = counter(d, "vllm:prompt_tokens_total", "Prompt tokens computed.");
     y->generation_tokens = counter(d, "vllm:generation_tokens_total", "Tokens generated.");
     y->success[CHAT_FINISH_STOP] = success(d, "stop");
@@ -111,14 +111,14 @@ static void declare_times(struct tally *y, const struct declare *d)
 static void declare_sizes(struct tally *y, const struct declare *d)
 {
     y->request_prompt = token_histogram(d, "vllm:request_prompt_tokens", "Tokens of a prompt.");
-    y->request_generation = token_histogram(d, "vllm:request_generation_tokens",
-                                            "Tokens of an answer.");
+    y->request_generation =
+        token_histogram(d, "vllm:request_generation_tokens", "Tokens of an answer.");
     y->request_max_tokens = token_histogram(d, "vllm:request_params_max_tokens",
                                             "Tokens an answer was allowed to have.");
-    y->iteration_tokens = HISTOGRAM(d, "vllm:iteration_tokens_total", "Rows of a step's batch.",
-                                    BOUNDS_ITERATION);
-    y->step_seconds = HISTOGRAM(d, "kontor_step_seconds", "Duration of one engine step.",
-                                BOUNDS_STEP);
+    y->iteration_tokens =
+        HISTOGRAM(d, "vllm:iteration_tokens_total", "Rows of a step's batch.", BOUNDS_ITERATION);
+    y->step_seconds =
+        HISTOGRAM(d, "kontor_step_seconds", "Duration of one engine step.", BOUNDS_STEP);
     y->cancel_seconds = HISTOGRAM(d, "kontor_cancel_seconds",
                                   "From a cancel to the release of blocks and slot.", BOUNDS_STEP);
 }

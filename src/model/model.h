@@ -1,8 +1,8 @@
 /* model.h - a checkpoint: open and verify, plan its memory, load it, run it.
  *
  * open() reads config.json and the safetensors headers and reports every fault together; plan() is
- * arithmetic only; load() packs the weights; forward() runs one ragged batch.  Knows neither text nor
- * requests nor schedules.  open/plan/load: one thread.  forward: engine thread.
+ * arithmetic only; load() packs the weights; forward() runs one ragged batch.  Knows neither text
+ * nor requests nor schedules.  open/plan/load: one thread.  forward: engine thread.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -60,14 +60,24 @@ struct model_source {
 };
 
 /**
- * Read and verify a checkpoint folder.  Every fault found (missing files, unknown architecture, wrong
- * dtype or shape of tensors, truncated shards, ...) is appended to `report` as one line each.
+ * Read and verify a checkpoint folder.  Every fault found (missing files, unknown architecture,
+ * wrong dtype or shape of tensors, truncated shards, ...) is appended to `report` as one line each.
  * Errors: NOT_FOUND, INVALID, UNSUPPORTED, IO; err holds a one-sentence summary.
  */
 MUST_USE enum status model_open(const struct model_source *source, struct model **ret_model,
                                 struct buf *report, struct error *err);
+/** As model_open(), but gives the model also when the folder has faults, for people who want to see
+ *  both (`kontor inspect`); such a model can be looked at and destroyed only.  *ret_model is NULL
+ *  without memory, and when there is neither folder nor preset. */
+MUST_USE enum status model_examine(const struct model_source *source, struct model **ret_model,
+                                   struct buf *report, struct error *err);
 void model_destroy(struct model *m);
 const struct model_config *model_config(const struct model *m);
+struct checkpoint; // model/checkpoint.h
+/** The folder's files until model_load(); NULL for presets, dummy weights and after loading. */
+const struct checkpoint *model_checkpoint(const struct model *m);
+/** Names of the presets, NULL at the end. */
+const char *model_preset_name(uint32_t idx);
 
 struct model_plan_options {
     enum math math;
@@ -79,7 +89,7 @@ struct model_plan_options {
     uint64_t kv_cache_bytes;     // 0: choose
     uint32_t kv_blocks_override; // 0: none
     double memory_fraction;
-    uint64_t memory_bytes; // device memory: min(MemTotal, cgroup limit); 0: ask the system
+    uint64_t memory_bytes;    // device memory: min(MemTotal, cgroup limit); 0: ask the system
     uint64_t available_bytes; // MemAvailable within that limit; 0: ask the system
 };
 
@@ -105,6 +115,8 @@ MUST_USE enum status model_plan(const struct model *m, const struct model_plan_o
                                 struct model_plan *ret_plan, struct error *err);
 /** The plan as a table for people. */
 void model_plan_print(const struct model_plan *p, struct buf *out);
+/** Largest K of any matrix product of the model: cols_max of compute_create(). */
+uint32_t model_cols_max(const struct model *m);
 
 struct model_load_options {
     struct compute *compute; // borrowed: outlives the model
@@ -137,12 +149,22 @@ struct model_batch {
 /**
  * Run one ragged batch through the decoder.
  * logits  [n_logits, vocab] float32, written
- * Limits: n_tokens <= max_num_batched_tokens, n_logits <= max_num_seqs (or n_tokens for eval when the
- * model was loaded with max_num_seqs >= it), CHECKed.  Never allocates.
+ * Limits: n_tokens <= max_num_batched_tokens, n_logits <= max_num_seqs (or n_tokens for eval when
+ * the model was loaded with max_num_seqs >= it), CHECKed.  Never allocates.
  */
 void model_forward(struct model *m, const struct model_batch *batch, float *logits);
 
-/** Copy whole KV blocks (for later prefix sharing) - not built yet; the pool is [n_layers] of this. */
+/** One layer's part of the KV pool, layer < n_layers (for copying whole blocks; loaded models
+ * only). */
 struct kv_layer *model_kv_layer(struct model *m, uint32_t layer);
+
+/** Tests: call `fn` with the residual stream after the embedding (layer 0) and after each layer
+ *  (1 ... n_layers) of every step; NULL ends it.  The rows are valid during the call. */
+void model_observe_hidden(struct model *m,
+                          void (*fn)(void *user, uint32_t layer, struct rows hidden), void *user);
+
+/** Index of the first row of `logits` [n_rows, vocab] that holds NaN or infinity; n_rows when all
+ *  is well.  Pure. */
+uint32_t model_first_bad_row(const float *logits, uint32_t n_rows, uint32_t vocab);
 
 #endif

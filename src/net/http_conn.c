@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP_BUF_BYTES 8192  // an idle connection keeps no larger buffer
-#define TURNS_MAX 64         // requests and reads of one connection per batch
+#define KEEP_BUF_BYTES 8192 // an idle connection keeps no larger buffer
+#define TURNS_MAX 64        // requests and reads of one connection per batch
 #define NS_PER_MS UINT64_C(1000000)
 #define DIRECT_READ_BYTES 262144 // largest piece of a body read in one go
 
@@ -95,7 +95,7 @@ void http_conn_touch(struct http_conn *c)
     loop_defer(c->server->loop, &c->work);
 }
 
-/* --- output ----------------------------------------------------------------------------------- */
+/* --- output --- */
 
 static void tell_room(struct http_conn *c)
 {
@@ -144,7 +144,7 @@ static void flush(struct http_conn *c)
     }
 }
 
-/* --- input ------------------------------------------------------------------------------------ */
+/* --- input --- */
 
 /* What a step of the input side came to. */
 enum turn {
@@ -174,7 +174,7 @@ static bool fill(struct http_conn *c)
     }
     rc = transport_read(&c->transport, c->server->scratch, HTTP_SCRATCH_BYTES, &n);
     if (rc == OK) {
-        // A short read has emptied the socket; the next edge tells of more, unless the end was seen.
+        // A short read has emptied the socket; the next edge tells of more.
         c->readable = n == HTTP_SCRATCH_BYTES || c->peer_closed;
         buf_append(&c->in, c->server->scratch, n);
         if (buf_status(&c->in) == OK) {
@@ -225,7 +225,8 @@ static enum status read_head(struct http_conn *c, size_t head_bytes, struct http
     enum status rc;
 
     *fault = (struct http_fault){503, "The server has no memory for this request."};
-    if (head == NULL || arena_dup(x->arena, str_slice(buf_str(&c->in), 0, head_bytes), &copy) != OK) {
+    if (head == NULL ||
+        arena_dup(x->arena, str_slice(buf_str(&c->in), 0, head_bytes), &copy) != OK) {
         return E_NO_MEMORY;
     }
     buf_consume(&c->in, head_bytes);
@@ -261,7 +262,8 @@ static enum turn begin_body(struct http_conn *c)
     if (x->head->body == HTTP_BODY_NONE) {
         return deliver(c);
     }
-    if (x->head->body == HTTP_BODY_LENGTH && x->head->content_length > limits_of(c)->body_bytes_max) {
+    if (x->head->body == HTTP_BODY_LENGTH &&
+        x->head->content_length > limits_of(c)->body_bytes_max) {
         refuse(c, &too_large);
         return TURN_AGAIN;
     }
@@ -330,8 +332,8 @@ static enum turn turn_head(struct http_conn *c)
 {
     struct http_fault fault = {400, ""};
     size_t head_bytes;
-    enum status rc = http_parse_end(buf_str(&c->in), c->seen, limits_of(c)->head_bytes_max,
-                                    &head_bytes, &fault);
+    enum status rc =
+        http_parse_end(buf_str(&c->in), c->seen, limits_of(c)->head_bytes_max, &head_bytes, &fault);
 
     if (rc == E_AGAIN) {
         c->seen = c->in.len;
@@ -484,7 +486,7 @@ static enum turn take_turn(struct http_conn *c)
     return TURN_WAIT;
 }
 
-/* --- deadlines -------------------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 static void set_deadline(struct http_conn *c)
 {
@@ -513,8 +515,7 @@ static void set_deadline(struct http_conn *c)
     case HTTP_CONN_DEAD:
         return;
     }
-    loop_timer_set(c->server->loop, &c->timer,
-                   wait_ms == 0 ? 0 : from_ns + wait_ms * NS_PER_MS);
+    loop_timer_set(c->server->loop, &c->timer, wait_ms == 0 ? 0 : from_ns + wait_ms * NS_PER_MS);
 }
 
 static void go_on(struct http_conn *c)

@@ -134,6 +134,11 @@ bool http_exchange_answered(const struct http_exchange *x)
     return x->status != 0;
 }
 
+bool http_exchange_complete(const struct http_exchange *x)
+{
+    return x->conn == NULL || (x->status != 0 && !x->open);
+}
+
 int http_exchange_status(const struct http_exchange *x)
 {
     return x->status;
@@ -144,7 +149,7 @@ uint64_t http_exchange_sent_bytes(const struct http_exchange *x)
     return x->sent_bytes;
 }
 
-/* --- answer ----------------------------------------------------------------------------------- */
+/* --- answer --- */
 
 /* A value never breaks out of its line, whatever a caller passes. */
 static void put_value(struct buf *out, struct str value)

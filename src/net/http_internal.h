@@ -1,7 +1,7 @@
 /* http_internal.h - server, connection and exchange as the three files of the HTTP server see them.
  *
- * Who owns whom: the server lists its connections; a connection has at most one exchange; an exchange
- * may outlive its connection (then conn is NULL) while somebody holds it.  Loop-owned.
+ * Who owns whom: the server lists its connections; a connection has at most one exchange; an
+ * exchange may outlive its connection (then conn is NULL) while somebody holds it.  Loop-owned.
  *
  * States of a connection and who moves it on (http_conn.c unless said):
  *
@@ -43,16 +43,16 @@ struct http_conn {
     struct loop_timer timer;
     struct loop_deferred work; // flush, go on, or free; the only deferred call of a connection
     enum http_conn_state state;
-    bool readable;      // the socket may have input
-    bool writable;      // the socket may take output
-    bool peer_closed;   // the client ended its side
-    bool skipped_line;  // one empty line before a request was forgiven
-    bool overfull;      // over connections_max: gets a refusal and nothing else
-    size_t seen;        // bytes of `in` that http_parse_end has looked at
-    uint64_t since_ns;  // beginning of the state
+    bool readable;       // the socket may have input
+    bool writable;       // the socket may take output
+    bool peer_closed;    // the client ended its side
+    bool skipped_line;   // one empty line before a request was forgiven
+    bool overfull;       // over connections_max: gets a refusal and nothing else
+    size_t seen;         // bytes of `in` that http_parse_end has looked at
+    uint64_t since_ns;   // beginning of the state
     uint64_t stalled_ns; // since when output waits without progress; 0: it does not
-    struct buf in;      // received, not yet used
-    struct buf out;     // to be sent
+    struct buf in;       // received, not yet used
+    struct buf out;      // to be sent
     struct http_chunked chunked;
     struct http_exchange *exchange; // owned reference, NULL or reused
     char peer[HTTP_PEER_BYTES];

@@ -222,8 +222,7 @@ static enum status read_framing(struct http_head *h, struct framing *fr, struct 
     return OK;
 }
 
-static enum status judge_coding(struct http_head *h, const struct framing *fr,
-                                struct http_fault *f)
+static enum status judge_coding(struct http_head *h, const struct framing *fr, struct http_fault *f)
 {
     if (fr->n_length > 0) {
         return refuse(f, E_INVALID, 400,
@@ -242,8 +241,7 @@ static enum status judge_coding(struct http_head *h, const struct framing *fr,
     return OK;
 }
 
-static enum status judge_length(struct http_head *h, const struct framing *fr,
-                                struct http_fault *f)
+static enum status judge_length(struct http_head *h, const struct framing *fr, struct http_fault *f)
 {
     uint64_t length;
 
@@ -286,8 +284,8 @@ static enum status parse_version(struct str s, uint32_t *ret_minor, struct http_
     return OK;
 }
 
-/* Index where the path of an absolute-form target begins; target.len when it has none; SIZE_MAX when
- * the target is not of that form or its authority is malformed. */
+/* Index where the path of an absolute-form target begins; target.len when it has none; SIZE_MAX
+ * when the target is not of that form or its authority is malformed. */
 static size_t skip_authority(struct str target)
 {
     size_t at;

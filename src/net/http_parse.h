@@ -62,8 +62,9 @@ struct http_fault {
  * Look for the end of a head (CRLF CRLF) and refuse early what can never become one.
  *
  * in      bytes received so far, from the first byte of the message
- * seen    how many of them an earlier call has looked at already (0 at first); the cost of a call is
- *         O(in.len - seen), so a head that drips in byte by byte costs no more than one that arrives whole
+ * seen    how many of them an earlier call has looked at already (0 at first); the cost of a call
+ *         is O(in.len - seen), so a head that drips in byte by byte costs no more than one that
+ *         arrives whole
  * head_bytes_max  0: HTTP_HEAD_BYTES_MAX
  * ret_head_bytes  length of the head, the empty line included
  *
@@ -111,8 +112,8 @@ struct http_chunked {
  * ret_consumed  bytes of `in` used up (framing and payload together)
  * ret_payload   part of `in` that is payload; may be empty
  *
- * Returns OK when more may follow (call again with what is left, or when there is more), CLOSED when
- * the body is complete (the rest of `in` belongs to the next message).
+ * Returns OK when more may follow (call again with what is left, or when there is more), CLOSED
+ * when the body is complete (the rest of `in` belongs to the next message).
  * Errors: INVALID, LIMIT; the connection cannot be used any more.
  */
 MUST_USE enum status http_chunked_next(struct http_chunked *c, struct str in, size_t *ret_consumed,

@@ -108,7 +108,7 @@ static void on_pause_over(void *user)
     }
 }
 
-/* --- listening -------------------------------------------------------------------------------- */
+/* --- listening --- */
 
 /* Errors: BUSY, IO; errno is kept for the text. */
 static enum status bind_one(const struct addrinfo *ai, uint16_t port, int *ret_fd)

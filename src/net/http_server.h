@@ -1,9 +1,9 @@
 /* http_server.h - listens, reads whole requests, writes answers; knows nothing of their meaning.
  *
- * One connection carries one exchange after the other; pipelined requests wait in the socket until the
- * answer before them is complete.  Deadlines of head and body are absolute.  A client that closes its
- * side while its request runs counts as gone.  Limits and their names: struct http_server_limits and
- * docs/http.md.  Loop-owned: everything here is for the loop's thread.
+ * One connection carries one exchange after the other; pipelined requests wait in the socket until
+ * the answer before them is complete.  Deadlines of head and body are absolute.  A client that
+ * closes its side while its request runs counts as gone.  Limits and their names: struct
+ * http_server_limits and docs/http.md.  Loop-owned: everything here is for the loop's thread.
  */
 #ifndef NET_HTTP_SERVER_H
 #define NET_HTTP_SERVER_H
@@ -37,21 +37,23 @@ struct http_server_limits {
 };
 
 struct http_server_events {
-    /** A whole request is here.  Answer now, or keep it with http_exchange_hold and answer later. */
+    /** A whole request is here.  Answer now, or keep it with http_exchange_hold and answer
+     * later. */
     void (*on_request)(void *user, struct http_exchange *x);
     /** The head is here and a body follows.  May answer at once: the body is not read then and
      *  on_request does not follow.  May be NULL. */
     void (*on_head)(void *user, struct http_exchange *x);
-    /** The request cannot be read: answer with fault->http_status.  The connection closes behind it.
+    /** The request cannot be read: answer with fault->http_status.  The connection closes behind
+     * it.
      *  `x` has no head (http_exchange_head gives NULL) unless the body was at fault. */
     void (*on_fault)(void *user, struct http_exchange *x, const struct http_fault *fault);
 };
 
 struct http_server_options {
-    const char *host;             // NULL or "": all interfaces; a name or a literal, IPv6 too
-    uint16_t port;                // 0: any free one
-    uint32_t n_port_tries;        // further ports to try when `port` is taken
-    const char *server_name;      // `server` field of every answer; borrowed for ever
+    const char *host;        // NULL or "": all interfaces; a name or a literal, IPv6 too
+    uint16_t port;           // 0: any free one
+    uint32_t n_port_tries;   // further ports to try when `port` is taken
+    const char *server_name; // `server` field of every answer; borrowed for ever
     struct http_server_limits limits;
     struct http_server_events events;
     void *user; // for the events
@@ -67,13 +69,14 @@ MUST_USE enum status http_server_create(struct loop *loop,
 /** Close everything at once.  Not from a callback of the server.  Held exchanges stay valid. */
 void http_server_destroy(struct http_server *s);
 uint16_t http_server_port(const struct http_server *s);
-/** From now on every answer ends its connection; idle connections are closed.  New ones are served. */
+/** From now on every answer ends its connection; idle connections are closed.  New ones are
+ * served. */
 void http_server_drain(struct http_server *s);
 uint32_t http_server_connection_count(const struct http_server *s);
 /** Connections whose answer is not completely sent. */
 uint32_t http_server_busy_count(const struct http_server *s);
 
-/* --- exchange: the request -------------------------------------------------------------------- */
+/* --- exchange: the request --- */
 
 /** NULL when no head could be read. */
 const struct http_head *http_exchange_head(const struct http_exchange *x);
@@ -93,7 +96,8 @@ void http_exchange_hold(struct http_exchange *x);
 void http_exchange_release(struct http_exchange *x);
 
 struct http_exchange_events {
-    /** The client is gone (or stalled): nothing can be sent any more.  Once, before the answer ended. */
+    /** The client is gone (or stalled): nothing can be sent any more.  Once, before the answer
+     * ended. */
     void (*on_gone)(void *user);
     /** Output fell below the low mark after a write had returned AGAIN. */
     void (*on_room)(void *user);
@@ -104,12 +108,12 @@ void http_exchange_listen(struct http_exchange *x, const struct http_exchange_ev
                           void *user);
 
 /* --- exchange: the answer ---------------------------------------------------------------------
- * Framing fields (content-length, transfer-encoding, connection, date, server) are written here; the
- * caller gives the others.  Writes after the client is gone are dropped and say CLOSED. */
+ * Framing fields (content-length, transfer-encoding, connection, date, server) are written here;
+ * the caller gives the others.  Writes after the client is gone are dropped and say CLOSED. */
 
 struct http_reply {
     int status;
-    const char *content_type; // NULL: none
+    const char *content_type;        // NULL: none
     const struct http_field *fields; // [n_fields], borrowed during the call
     uint32_t n_fields;
     bool close; // end the connection behind this answer
@@ -130,6 +134,8 @@ void http_exchange_end(struct http_exchange *x);
 void http_exchange_break(struct http_exchange *x);
 /** True once reply or begin was called. */
 bool http_exchange_answered(const struct http_exchange *x);
+/** True once the whole answer was given, or the client is gone. */
+bool http_exchange_complete(const struct http_exchange *x);
 /** Status sent (0: none yet) and bytes of body written, for the access log. */
 int http_exchange_status(const struct http_exchange *x);
 uint64_t http_exchange_sent_bytes(const struct http_exchange *x);

@@ -1,9 +1,9 @@
-/* loop.h - one event loop: descriptors, timers, signals, mailboxes, and work put off to the end of a
- * batch.
+/* loop.h - one event loop: descriptors, timers, signals, mailboxes, and work put off to the end of
+ * a batch.
  *
- * A thin layer over libevent's plain events.  The loop runs batch by batch: all events that are ready,
- * then all deferred calls.  Objects are freed in deferred calls only, so no callback of the same batch
- * can meet a dead object.  Loop-owned: every function is for the loop's own thread.
+ * A thin layer over libevent's plain events.  The loop runs batch by batch: all events that are
+ * ready, then all deferred calls.  Objects are freed in deferred calls only, so no callback of the
+ * same batch can meet a dead object.  Loop-owned: every function is for the loop's own thread.
  */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -19,6 +19,7 @@ struct event; // libevent's
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_CLOSED = 4 }; // LOOP_CLOSED: the peer ended its side
 
+/** Errors: IO (no epoll). */
 MUST_USE enum status loop_create(struct loop **ret_loop, struct error *err);
 /** Every watch and timer must have been stopped before. */
 void loop_destroy(struct loop *loop);
@@ -57,7 +58,8 @@ struct loop_timer {
     void *user;
 };
 
-/** Fire once at `deadline_ns` (0: never).  `on_due` and `user` must be set.  CHECKs on no memory. */
+/** Fire once at `deadline_ns` (0: never).  `on_due` and `user` must be set.  CHECKs on no
+ * memory. */
 void loop_timer_set(struct loop *loop, struct loop_timer *t, uint64_t deadline_ns);
 void loop_timer_stop(struct loop_timer *t);
 

@@ -1,4 +1,5 @@
-/* transport.h - the bytes of one connection.  Plain TCP today; TLS takes its place behind these calls.
+/* transport.h - the bytes of one connection.  Plain TCP today; TLS takes its place behind these
+ * calls.
  *
  * Non-blocking.  Loop-owned.
  */

@@ -107,9 +107,9 @@ enum status bpe_add_token(struct bpe *b, struct str bytes, bool in_vocab)
             return E_INVALID;
         }
         *slot = (struct bpe_token_slot){.tag = (uint32_t)(hash >> 32), .id = id};
-        if (bytes.len > b->token_bytes_max) {
-            b->token_bytes_max = u32_from_size(bytes.len);
-        }
+    }
+    if (bytes.len > b->token_bytes_max) {
+        b->token_bytes_max = u32_from_size(bytes.len);
     }
     if (bytes.len > 0) {
         memcpy(b->bytes + begin, bytes.ptr, bytes.len);
@@ -142,8 +142,7 @@ const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_
     return m->left >= 0 ? m : NULL;
 }
 
-enum status bpe_add_merge(struct bpe *b, int32_t left, int32_t right, uint32_t rank,
-                          int32_t merged)
+enum status bpe_add_merge(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t merged)
 {
     struct bpe_merge *slot = find_merge_slot(b, left, right);
 

@@ -29,7 +29,7 @@ struct bpe_merge {
 struct bpe {
     uint64_t seed;
     uint32_t n_tokens;
-    uint32_t token_bytes_max;     // length of the longest token in the vocabulary
+    uint32_t token_bytes_max;     // length of the longest token
     uint32_t *begins;             // owned, [cap + 1] token i is bytes[begins[i]..begins[i + 1])
     char *bytes;                  // owned
     struct bpe_token_slot *slots; // owned, [slots_mask + 1]
@@ -70,12 +70,14 @@ struct bpe_scratch {
     uint64_t n_steps; // merges and heap moves so far; what tests count instead of time
 };
 
+/** Nothing allocated yet. */
 void bpe_scratch_init(struct bpe_scratch *s);
+/** Free. */
 void bpe_scratch_done(struct bpe_scratch *s);
 
 /**
- * Append the ids (int32 each) of one piece to `ids`: start from single bytes, merge the pair of lowest
- * rank, leftmost first, until no pair of neighbours has a merge.
+ * Append the ids (int32 each) of one piece to `ids`: start from single bytes, merge the pair of
+ * lowest rank, leftmost first, until no pair of neighbours has a merge.
  * Errors: NO_MEMORY, LIMIT (piece of 2^31 bytes or more).  Cost: O(n log n), 32 n bytes of scratch.
  */
 MUST_USE enum status bpe_encode(const struct bpe *b, struct str piece, struct bpe_scratch *s,

@@ -1,12 +1,14 @@
 /* bpe_encode.c - merging one piece.
  *
- * Short pieces: an array, the lowest rank found by looking at all pairs.  n is small, the array stays
- * in the first-level cache, and there is nothing to allocate.
+ * Short pieces: an array, the lowest rank found by looking at all pairs.  n is small, the array
+ * stays in the first-level cache, and there is nothing to allocate.
  *
- * Long pieces: a doubly linked list of symbols and a binary heap of (rank, position).  An entry of the
- * heap is not taken out when its pair changes; it is recognised as stale when it comes up, because the
- * symbol at that position then has another rank (symbols only grow, so an old rank never returns).
- *   Why a heap?  "a" repeated a million times is one piece; looking at all pairs would take 10^12 steps.
+ * Long pieces: a doubly linked list of symbols and a binary heap of (rank, position).  An entry of
+ * the heap is not taken out when its pair changes; it is recognised as stale when it comes up,
+ * because the symbol at that position then has another rank (symbols only grow, so an old rank
+ * never returns).
+ *   Why a heap?  "a" repeated a million times is one piece; looking at all pairs would take 10^12
+ *   steps.
  *   How large?   n - 1 entries at the start, each merge takes one and adds at most two: below 2 n.
  */
 #include "text/bpe.h"
@@ -149,8 +151,7 @@ static void rank_symbol(const struct bpe *b, struct symbol *symbols, uint32_t at
 {
     uint32_t next = symbols[at].next;
 
-    symbols[at].rank =
-        next == NONE ? NO_RANK : pair_of(b, symbols[at].id, symbols[next].id).rank;
+    symbols[at].rank = next == NONE ? NO_RANK : pair_of(b, symbols[at].id, symbols[next].id).rank;
 }
 
 static void rank_and_push(const struct bpe *b, struct symbol *symbols, struct heap *h, uint32_t at)
@@ -163,7 +164,8 @@ static void rank_and_push(const struct bpe *b, struct symbol *symbols, struct he
     }
 }
 
-static void merge_with_next(const struct bpe *b, struct symbol *symbols, struct heap *h, uint32_t at)
+static void merge_with_next(const struct bpe *b, struct symbol *symbols, struct heap *h,
+                            uint32_t at)
 {
     struct symbol *left = &symbols[at];
     struct symbol *right = &symbols[left->next];

@@ -1,8 +1,8 @@
 /* detokenizer.c - the decoder of the WHATWG encoding standard, cut open between any two bytes.
  *
- * `held` is always a beginning of a valid character.  A byte either extends it, completes it, or shows
- * that it can never become one: then what is held turns into one U+FFFD and the byte is looked at
- * again.  That is the "maximal prefix" rule, the same one as in Python and in browsers.
+ * `held` is always a beginning of a valid character.  A byte either extends it, completes it, or
+ * shows that it can never become one: then what is held turns into one U+FFFD and the byte is
+ * looked at again.  That is the "maximal prefix" rule, the same one as in Python and in browsers.
  */
 #include "text/detokenizer.h"
 #include "base/check.h"

@@ -16,10 +16,13 @@ struct detokenizer {
     uint32_t n_held;
 };
 
+/** Nothing held.  `t` is borrowed as long as `d` is used. */
 void detokenizer_init(struct detokenizer *d, const struct tokenizer *t, bool skip_special);
-/** Append to `out` the whole characters that `id` completes. */
+/** Append to `out` the whole characters that `id` completes.  Ids without a token (padding rows of
+ *  a model) have no text. */
 void detokenizer_push(struct detokenizer *d, int32_t id, struct buf *out);
-/** End of the sequence: what is held back becomes U+FFFD (one per maximal prefix, as WHATWG says). */
+/** End of the sequence: what is held back becomes U+FFFD (one per maximal prefix, as WHATWG
+ * says). */
 void detokenizer_finish(struct detokenizer *d, struct buf *out);
 
 #endif

@@ -106,8 +106,8 @@ static size_t contraction_end(struct str text, size_t at)
 static size_t blanks_end(struct str text, size_t at)
 {
     size_t begin = at;
-    size_t last = at;      // where the last character of the run begins
-    size_t line_end = at;  // behind the last line end of the run
+    size_t last = at;     // where the last character of the run begins
+    size_t line_end = at; // behind the last line end of the run
 
     while (at < text.len) {
         struct character c = character_at(text, at);

@@ -26,10 +26,10 @@ struct stop_matcher {
     bool matched;
     uint32_t n_stops;
     uint32_t matched_idx;
-    uint32_t held_idx;                    // what is held back equals the first held_len bytes ...
-    uint32_t held_len;                    // ... of stops[held_idx]
-    struct str stops[STOP_STRINGS_MAX];   // borrowed: the strings outlive the matcher
-    uint16_t reached[STOP_STRINGS_MAX];   // longest prefix of stops[i] the text ends with
+    uint32_t held_idx;                  // what is held back equals the first held_len bytes ...
+    uint32_t held_len;                  // ... of stops[held_idx]
+    struct str stops[STOP_STRINGS_MAX]; // borrowed: the strings outlive the matcher
+    uint16_t reached[STOP_STRINGS_MAX]; // longest prefix of stops[i] the text ends with
     uint16_t retreat[STOP_STRINGS_MAX * STOP_BYTES_MAX]; // per string, STOP_BYTES_MAX apart
 };
 

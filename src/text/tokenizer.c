@@ -120,8 +120,10 @@ static enum status encode_piece(struct encoding *e, struct str piece)
     }
     rc = bpe_encode(bpe, piece, &e->scratch, e->ids);
     if (rc == OK && e->cache != NULL && buf_status(e->ids) == OK) {
-        e->cache[hash % CACHE_SLOTS] = (struct cache_slot){
-            .hash = hash, .piece = piece, .ids_at = ids_at, .ids_len = e->ids->len - ids_at};
+        e->cache[hash % CACHE_SLOTS] = (struct cache_slot){.hash = hash,
+                                                           .piece = piece,
+                                                           .ids_at = ids_at,
+                                                           .ids_len = e->ids->len - ids_at};
     }
     return rc;
 }

@@ -19,10 +19,11 @@ static enum status check_plain_flags(struct tokenizer_draft *d, const struct jso
 
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         if (json_bool_or(json_get(token, str_from_c(flags[i])), false)) {
-            return error_set(err, E_UNSUPPORTED,
-                             "%s: the added token \"%.*s\" has %s: true; only added tokens that are "
-                             "matched exactly as written are supported.",
-                             d->file_name, STR_ARG(str_slice(content, 0, 80)), flags[i]);
+            return error_set(
+                err, E_UNSUPPORTED,
+                "%s: the added token \"%.*s\" has %s: true; only added tokens that are "
+                "matched exactly as written are supported.",
+                d->file_name, STR_ARG(str_slice(content, 0, 80)), flags[i]);
         }
     }
     return OK;
@@ -45,11 +46,11 @@ enum status tokenizer_draft_added(struct tokenizer_draft *d, int64_t id,
         return rc;
     }
     if (id < 0 || id >= (int64_t)d->n_entries) {
-        return error_set(err, E_INVALID,
-                         "%s: the added token \"%.*s\" has id %lld, but the file has only %u tokens; "
-                         "ids must run from 0 without gaps.",
-                         d->file_name, STR_ARG(str_slice(content, 0, 80)), (long long)id,
-                         d->n_entries);
+        return error_set(
+            err, E_INVALID,
+            "%s: the added token \"%.*s\" has id %lld, but the file has only %u tokens; "
+            "ids must run from 0 without gaps.",
+            d->file_name, STR_ARG(str_slice(content, 0, 80)), (long long)id, d->n_entries);
     }
     e = &d->entries[id];
     if (e->added || (e->in_vocab && !str_eq(e->bytes, content))) {
@@ -80,8 +81,9 @@ static enum status index_added(struct tokenizer *t, const struct tokenizer_draft
         if (d->entries[i].added) {
             int32_t id = i32_from_u32(i);
 
-            t->added[n++] = (struct tokenizer_added){
-                .content = bpe_token(&t->bpe, id), .id = id, .special = d->entries[i].special};
+            t->added[n++] = (struct tokenizer_added){.content = bpe_token(&t->bpe, id),
+                                                     .id = id,
+                                                     .special = d->entries[i].special};
             t->special[i] = d->entries[i].special;
         }
     }
@@ -157,8 +159,9 @@ enum status tokenizer_surround(struct tokenizer *t, struct str name, bool behind
     int32_t *ids = behind ? t->behind : t->before;
 
     if (id < 0) {
-        return error_set(err, E_INVALID, "%s: the post-processor names \"%.*s\", which is no token.",
-                         file_name, STR_ARG(str_slice(name, 0, 80)));
+        return error_set(err, E_INVALID,
+                         "%s: the post-processor names \"%.*s\", which is no token.", file_name,
+                         STR_ARG(str_slice(name, 0, 80)));
     }
     if (*n == TOKENIZER_AROUND_MAX) {
         return error_set(err, E_LIMIT,
@@ -183,15 +186,15 @@ static uint32_t count_tokens(const struct tokenizer_draft *d)
     return n;
 }
 
-static enum status check_gaps(const struct tokenizer_draft *d, uint32_t n_tokens,
-                              struct error *err)
+static enum status check_gaps(const struct tokenizer_draft *d, uint32_t n_tokens, struct error *err)
 {
     for (uint32_t i = 0; i < n_tokens; i++) {
         if (!d->entries[i].in_vocab && !d->entries[i].added) {
-            return error_set(err, E_INVALID,
-                             "%s: no token has id %u, although there are %u tokens; ids must run from "
-                             "0 without gaps.",
-                             d->file_name, i, n_tokens);
+            return error_set(
+                err, E_INVALID,
+                "%s: no token has id %u, although there are %u tokens; ids must run from "
+                "0 without gaps.",
+                d->file_name, i, n_tokens);
         }
     }
     return OK;

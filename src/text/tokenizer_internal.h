@@ -23,12 +23,13 @@ struct tokenizer_added {
 };
 
 struct tokenizer {
-    struct bpe bpe; // all tokens by id; the added ones are not in its vocabulary
-    bool ignore_merges; // a piece that is a token is taken whole
+    struct bpe bpe;                // all tokens by id; the added ones are not in its vocabulary
+    bool ignore_merges;            // a piece that is a token is taken whole
     struct tokenizer_added *added; // owned, [n_added] by content
     uint32_t n_added;
-    uint32_t added_first[257]; // added[added_first[byte]..added_first[byte + 1]) begin with that byte
-    uint8_t *special;          // owned, [n_tokens]
+    uint32_t
+        added_first[257]; // added[added_first[byte]..added_first[byte + 1]) begin with that byte
+    uint8_t *special;     // owned, [n_tokens]
     int32_t before[TOKENIZER_AROUND_MAX];
     uint32_t n_before;
     int32_t behind[TOKENIZER_AROUND_MAX];

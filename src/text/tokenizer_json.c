@@ -1,7 +1,7 @@
 /* tokenizer_json.c - tokenizer.json: check that it is the algorithm we have, then fill the tables.
  *
- * What differs from GLM's byte-level BPE is refused by name; nothing is approximated.  "truncation" and
- * "padding" are ignored: they are habits of a training script, and servers do neither.
+ * What differs from GLM's byte-level BPE is refused by name; nothing is approximated.  "truncation"
+ * and "padding" are ignored: they are habits of a training script, and servers do neither.
  */
 #include "base/check.h"
 #include "base/utf8.h"
@@ -17,8 +17,8 @@ static const char file_name[] = TOKENIZER_JSON_NAME;
 
 /* ---- Byte-level alphabet ---- */
 
-/* Every byte is written as one visible character: printable Latin-1 as itself, the others counted up
- * from U+0100 in their order.  Returns 256 for a character outside the alphabet. */
+/* Every byte is written as one visible character: printable Latin-1 as itself, the others counted
+ * up from U+0100 in their order.  Returns 256 for a character outside the alphabet. */
 static unsigned byte_of_character(uint32_t cp)
 {
     if ((cp >= '!' && cp <= '~') || (cp >= 0xA1 && cp <= 0xAC) || (cp >= 0xAE && cp <= 0xFF)) {
@@ -170,12 +170,12 @@ static enum status read_vocab_token(struct tokenizer_draft *d, const struct json
     size_t n;
 
     if (id < 0 || id >= (int64_t)d->n_entries) {
-        return error_set(err, E_INVALID,
-                         "%s: the token \"%.*s\" has id %.*s; with %u tokens in the file ids must be "
-                         "integers from 0 to %u.",
-                         file_name, STR_ARG(str_slice(m->key, 0, 80)),
-                         STR_ARG(str_slice(m->value.source, 0, 40)), d->n_entries,
-                         d->n_entries - 1);
+        return error_set(
+            err, E_INVALID,
+            "%s: the token \"%.*s\" has id %.*s; with %u tokens in the file ids must be "
+            "integers from 0 to %u.",
+            file_name, STR_ARG(str_slice(m->key, 0, 80)),
+            STR_ARG(str_slice(m->value.source, 0, 40)), d->n_entries, d->n_entries - 1);
     }
     e = &d->entries[id];
     if (e->in_vocab) {
@@ -290,9 +290,8 @@ static enum status add_merge(struct tokenizer *t, const struct json_value *v, ui
     ids[1] = find_bytes(&t->bpe, bytes + n_left, n_right);
     ids[2] = find_bytes(&t->bpe, bytes, n_left + n_right);
     if (ids[0] < 0 || ids[1] < 0 || ids[2] < 0) {
-        return error_set(err, E_INVALID,
-                         "%s: merge %u, %.*s: %s is not in the vocabulary.", file_name, rank,
-                         STR_ARG(shown),
+        return error_set(err, E_INVALID, "%s: merge %u, %.*s: %s is not in the vocabulary.",
+                         file_name, rank, STR_ARG(shown),
                          ids[0] < 0   ? "its left part"
                          : ids[1] < 0 ? "its right part"
                                       : "its result");

@@ -45,8 +45,8 @@ static enum status read_file(const char *dir, const char *name, struct buf *out,
     }
     fclose(f);
     if (buf_status(out) != OK) {
-        return error_set(err, buf_status(out), "%s is larger than %zu MiB, or memory is short.", path,
-                         FILE_BYTES_MAX >> 20);
+        return error_set(err, buf_status(out), "%s is larger than %zu MiB, or memory is short.",
+                         path, FILE_BYTES_MAX >> 20);
     }
     return OK;
 }
@@ -57,7 +57,8 @@ static enum status load_ranks(const char *dir, struct buf *ranks, struct buf *co
     enum status rc = read_file(dir, TOKENIZER_RANKS_NAME, ranks, err);
 
     if (rc == E_NOT_FOUND) {
-        return error_set(err, rc, "%s has neither %s nor %s; copy the tokenizer files of the model there.",
+        return error_set(err, rc,
+                         "%s has neither %s nor %s; copy the tokenizer files of the model there.",
                          dir, TOKENIZER_JSON_NAME, TOKENIZER_RANKS_NAME);
     }
     if (rc != OK) {

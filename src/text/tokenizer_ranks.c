@@ -1,7 +1,8 @@
 /* tokenizer_ranks.c - tokenizer.model of the chatglm layout: lines "base64(bytes) rank".
  *
- * The rank is the id, and the priority of a merge is the rank of its result.  So the merges are all the
- * ways to write a token as two tokens; written out here, encoding is the same as for tokenizer.json.
+ * The rank is the id, and the priority of a merge is the rank of its result.  So the merges are all
+ * the ways to write a token as two tokens; written out here, encoding is the same as for
+ * tokenizer.json.
  */
 #include "base/check.h"
 #include "text/tokenizer_internal.h"

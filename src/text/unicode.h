@@ -35,9 +35,8 @@ static inline enum unicode_class unicode_class_of(uint32_t cp)
     if (cp >= UNICODE_CODE_POINTS) {
         return UNICODE_OTHER;
     }
-    return (enum unicode_class)(unicode_blocks[unicode_block_of[cp >> 8]][(cp & 255) >> 2] >>
-                                    ((cp & 3) * 2) &
-                                3);
+    return (enum unicode_class)(
+        unicode_blocks[unicode_block_of[cp >> 8]][(cp & 255) >> 2] >> ((cp & 3) * 2) & 3);
 }
 
 /** The lower-case ASCII letter that `cp` is under simple case folding ('S', 's', U+017F: 's'), or

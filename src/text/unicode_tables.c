@@ -1,4 +1,4 @@
-/* unicode_tables.c - written by tools/make_unicode_tables.py from Unicode 15.0.0; do not edit.
+/* unicode_tables.c - written by tools/make_unicode_tables.py; do not edit.  Unicode 15.0.0.
  *
  * 127 distinct blocks of 256 code points, 2 bits each: 12480 bytes with the index.
  */

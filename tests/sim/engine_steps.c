@@ -139,8 +139,10 @@ TEST(bad_requests_get_a_400_and_the_next_is_served)
         sim_submit(sim, .ids = outside, .n_ids = 2),
         sim_submit(sim, .ids = negative, .n_ids = 1),
         sim_submit(sim, .n_ids = 0),
-        sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_temperature = true, .temperature = NAN}),
-        sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_temperature = true, .temperature = 2.1}),
+        sim_submit(sim, .prompt_tokens = 3,
+                   .sampling = {.has_temperature = true, .temperature = (double)NAN}),
+        sim_submit(sim, .prompt_tokens = 3,
+                   .sampling = {.has_temperature = true, .temperature = 2.1}),
         sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_top_p = true, .top_p = 1.5}),
         sim_submit(sim, .prompt_tokens = 3, .sampling = {.has_top_k = true, .top_k = -2}),
         sim_submit(sim, .prompt_tokens = 3, .sampling = {.min_p = -0.5}),
@@ -234,7 +236,8 @@ TEST(the_stop_string_can_be_kept)
     const struct sim_record *r;
 
     sim_script(sim, 0, "one STOP three");
-    r = sim_record(sim, sim_submit(sim, .script = 1, .sampling.include_stop = true, .stop = {"STOP"}));
+    r = sim_record(sim,
+                   sim_submit(sim, .script = 1, .sampling.include_stop = true, .stop = {"STOP"}));
     sim_run(sim, 100);
     EXPECT_EQ_STR(buf_str(&r->text), STR("one STOP"));
     EXPECT_EQ_U32(r->n_ids_before_last, 8);
@@ -266,9 +269,11 @@ TEST(a_stop_token_ends_the_answer_and_is_named)
     const struct sim_record *kept;
 
     sim_script(sim, 0, "a;b");
-    r = sim_record(sim, sim_submit(sim, .script = 1, .sampling = {.stop_ids = {';'}, .n_stop_ids = 1}));
+    r = sim_record(sim,
+                   sim_submit(sim, .script = 1, .sampling = {.stop_ids = {';'}, .n_stop_ids = 1}));
     kept = sim_record(sim, sim_submit(sim, .script = 1,
-                                      .sampling = {.stop_ids = {';'}, .n_stop_ids = 1,
+                                      .sampling = {.stop_ids = {';'},
+                                                   .n_stop_ids = 1,
                                                    .include_stop = true}));
     sim_run(sim, 100);
     EXPECT_EQ_STR(buf_str(&r->text), STR("a"));
@@ -300,8 +305,8 @@ TEST(ignore_eos_goes_on_and_special_tokens_show_only_when_asked)
     const struct sim_record *shown;
 
     sim_script_ids(sim, 0, ids, 6);
-    hidden = sim_record(
-        sim, sim_submit(sim, .script = 1, .max_tokens = 6, .sampling.ignore_eos = true));
+    hidden =
+        sim_record(sim, sim_submit(sim, .script = 1, .max_tokens = 6, .sampling.ignore_eos = true));
     shown = sim_record(sim, sim_submit(sim, .script = 1, .max_tokens = 6,
                                        .sampling.ignore_eos = true, .keep_special = true));
     sim_run(sim, 100);
@@ -389,7 +394,8 @@ TEST(a_full_queue_says_so)
     sim_submit(sim, .prompt_tokens = 4, .max_tokens = 2);
     EXPECT_STATUS(sim_try_submit(sim, &(struct sim_request){.prompt_tokens = 4}, &idx), E_LIMIT);
     sim_step(sim);
-    EXPECT_OK(sim_try_submit(sim, &(struct sim_request){.prompt_tokens = 4, .max_tokens = 1}, &idx));
+    EXPECT_OK(
+        sim_try_submit(sim, &(struct sim_request){.prompt_tokens = 4, .max_tokens = 1}, &idx));
     sim_run(sim, 100);
     sim_stop(sim);
 }
@@ -418,7 +424,7 @@ TEST(destroy_cancels_what_is_inside)
     sim_submit(sim, .prompt_tokens = 4);
     sim_step(sim);
     sim_submit(sim, .prompt_tokens = 4); // not even prepared
-    sim_stop(sim); // fails unless each got its last event
+    sim_stop(sim);                       // fails unless each got its last event
 }
 
 TEST(logits_that_are_no_numbers_fail_the_request_and_the_engine)
@@ -472,7 +478,8 @@ TEST(times_and_counts_reach_the_metrics)
     metrics_render(m, &out);
     EXPECT_CONTAINS(buf_c(&out), "vllm:num_requests_running{model_name=\"sim\",engine=\"0\"} 1");
     EXPECT_CONTAINS(buf_c(&out), "vllm:num_requests_waiting{model_name=\"sim\",engine=\"0\"} 1");
-    EXPECT_CONTAINS(buf_c(&out), "vllm:kv_cache_usage_perc{model_name=\"sim\",engine=\"0\"} 0.03125");
+    EXPECT_CONTAINS(buf_c(&out),
+                    "vllm:kv_cache_usage_perc{model_name=\"sim\",engine=\"0\"} 0.03125");
     EXPECT_CONTAINS(buf_c(&out), "finished_reason=\"error\"} 0");
     sim_step(sim);
     sim_step(sim);

@@ -29,9 +29,9 @@ struct sim {
     struct kontor_clock clock;
     _Atomic uint64_t now_ns;
     struct script scripts[SIM_SCRIPTS_MAX];
-    int32_t *kv;        // [n_blocks * block_tokens] the cache: ids
-    int32_t *kv_at;     // positions
-    uint64_t n_drawn;   // random prompt bytes so far
+    int32_t *kv;      // [n_blocks * block_tokens] the cache: ids
+    int32_t *kv_at;   // positions
+    uint64_t n_drawn; // random prompt bytes so far
     uint64_t n_started;
     pthread_mutex_t lock; // guards n_requests and the records' `done`
     pthread_cond_t wake;
@@ -469,7 +469,8 @@ static void fill_request(struct sim_record *r, const struct sim_request *q)
     c->sampling = q->sampling;
     c->sampling.max_tokens = q->max_tokens;
     c->sampling.skip_special_tokens = !q->keep_special;
-    if (!q->sampling.has_temperature) { // greedy unless a test says otherwise
+    if (!q->sampling.has_temperature &&
+        !q->unset_temperature) { // greedy unless a test says otherwise
         c->sampling.has_temperature = true;
         c->sampling.temperature = 0.0;
     }

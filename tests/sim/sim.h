@@ -4,9 +4,9 @@
  * The fake model reads the history through the block tables, as attention would.  So a token that
  * differs from the one expected means a wrong slot, a wrong block or a wrong row.
  *
- * Ids: 0..255 are bytes, 256 and 257 end a sequence, 258 is an ordinary added token, 259..263 have no
- * token but count, 264..299 are padding rows.  A prompt that begins with SIM_SCRIPT + k answers with
- * the k-th script given to sim_script(), then with SIM_EOS.
+ * Ids: 0..255 are bytes, 256 and 257 end a sequence, 258 is an ordinary added token, 259..263 have
+ * no token but count, 264..299 are padding rows.  A prompt that begins with SIM_SCRIPT + k answers
+ * with the k-th script given to sim_script(), then with SIM_EOS.
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -38,23 +38,24 @@ struct sim_options {
     uint32_t queue_max;              // 0: 1024
     bool no_tokenizer;
     bool threads;
-    const char *chat_template; // NULL: none
+    const char *chat_template;     // NULL: none
     struct chat_sampling defaults; // .temperature 0 and .top_p 0: OpenAI's
     struct metrics *metrics;
 };
 
 struct sim_request {
     bool unused;
-    uint32_t prompt_tokens;  // random bytes as ids; 0: see below
-    uint32_t script;         // > 0: prompt is the id of script `script - 1` alone
-    const char *text;        // a text prompt
-    const char *messages;    // JSON array of messages
-    const int32_t *ids;      // [n_ids]
+    uint32_t prompt_tokens; // random bytes as ids; 0: see below
+    uint32_t script;        // > 0: prompt is the id of script `script - 1` alone
+    const char *text;       // a text prompt
+    const char *messages;   // JSON array of messages
+    const int32_t *ids;     // [n_ids]
     uint32_t n_ids;
-    uint32_t max_tokens;     // 0: as many as the context holds
+    uint32_t max_tokens; // 0: as many as the context holds
     bool continue_final_message;
     struct chat_sampling sampling; // max_tokens above wins; sampled only with .has_temperature
-    bool keep_special; // skip_special_tokens off
+    bool unset_temperature;        // leave it to the engine's defaults
+    bool keep_special;             // skip_special_tokens off
     const char *stop[4];
 };
 

@@ -80,8 +80,8 @@ static void write_letters(struct buf *out, struct str token)
 
 /* ---- The vocabulary ---- */
 
-/* How a token was put together.  Chaining the tokens that begin with the same part lets the maker find
- * p+q and q+r, whose overlap p+q+r can be split in two ways, as most published tokens can. */
+/* How a token was put together.  Chaining the tokens that begin with the same part lets the maker
+ * find p+q and q+r, whose overlap p+q+r can be split in two ways, as most published tokens can. */
 struct recipe {
     int32_t left; // -1: not put together
     int32_t right;
@@ -236,8 +236,9 @@ static void write_added_names(struct buf *out, const char *before, const char *a
     for (uint32_t i = 0; i < N_ADDED; i++) {
         buf_printf(out, "%s%s%u%s\"content\": \"<|extra_%u|>\", \"single_word\": false, ",
                    i == 0 ? "" : ",\n    ", before, N_BASE + i, after_id, i);
-        buf_printf(out, "\"lstrip\": false, \"rstrip\": false, \"normalized\": false, "
-                        "\"special\": %s}",
+        buf_printf(out,
+                   "\"lstrip\": false, \"rstrip\": false, \"normalized\": false, "
+                   "\"special\": %s}",
                    i % 2 == 0 ? "true" : "false");
     }
 }
@@ -264,14 +265,15 @@ void large_vocab_json(enum large_vocab_merges form, struct buf *out)
                       "\"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": "
                       "{\"Regex\": \"");
     write_regex(out);
-    buf_append_c(out, "\"}, \"behavior\": \"Isolated\", \"invert\": false}, {\"type\": "
-                      "\"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "
-                      "\"use_regex\": false}]},\n  \"post_processor\": null,\n  \"decoder\": "
-                      "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": "
-                      "true, \"use_regex\": true},\n  \"model\": {\"type\": \"BPE\", "
-                      "\"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, "
-                      "\"end_of_word_suffix\": null, \"fuse_unk\": false, \"byte_fallback\": false, "
-                      "\"ignore_merges\": true,\n    \"vocab\": {");
+    buf_append_c(out,
+                 "\"}, \"behavior\": \"Isolated\", \"invert\": false}, {\"type\": "
+                 "\"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "
+                 "\"use_regex\": false}]},\n  \"post_processor\": null,\n  \"decoder\": "
+                 "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": "
+                 "true, \"use_regex\": true},\n  \"model\": {\"type\": \"BPE\", "
+                 "\"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, "
+                 "\"end_of_word_suffix\": null, \"fuse_unk\": false, \"byte_fallback\": false, "
+                 "\"ignore_merges\": true,\n    \"vocab\": {");
     for (int32_t id = 0; id < (int32_t)N_BASE; id++) {
         buf_append_c(out, id == 0 ? "\n      \"" : ",\n      \"");
         write_letters(out, bpe_token(&b, id));

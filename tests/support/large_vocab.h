@@ -3,8 +3,8 @@
  * Deterministic.  Tokens are bytes, Chinese characters, and words put together from earlier tokens;
  * merges are all the ways to write a token as two tokens, as in a file converted from ranks.
  */
-#ifndef TESTS_LARGE_VOCAB_H
-#define TESTS_LARGE_VOCAB_H
+#ifndef TESTS_SUPPORT_LARGE_VOCAB_H
+#define TESTS_SUPPORT_LARGE_VOCAB_H
 
 #include "base/buf.h"
 

@@ -1,12 +1,13 @@
 /* tokenize_lines - encode many texts from standard input, for comparison with other tokenizers.
  *
  *   tokenize_lines DIR [--special] [--repeat N]   texts -> ids
+ *   tokenize_lines DIR --decode [--skip-special]  ids -> texts
  *   tokenize_lines --write-large DIR              write the large made-up tokenizer.json into DIR
  *   tokenize_lines --write-prose BYTES FILE       write made-up prose for timing
  *
- * Input: per text its length (uint32, little endian) and its bytes.  Output: per text the number of ids
- * and the ids (int32).  Standard error gets "bytes=N ids=N seconds=S" for encoding alone, without
- * loading, reading and writing; with --repeat the best of N rounds.
+ * Texts: each its length (uint32, little endian) and its bytes.  Ids: each time their number
+ * (uint32) and the ids (int32).  Standard error gets "bytes=N seconds=S" for encoding alone,
+ * without loading, reading and writing; with --repeat the best of N rounds.
  */
 #include "base/check.h"
 #include "support/large_vocab.h"
@@ -68,7 +69,39 @@ static void encode_all(const struct tokenizer *t, struct str in, bool special, s
     }
 }
 
-static int encode_main(const char *dir, bool special, uint64_t repeat)
+static void decode_all(const struct tokenizer *t, struct str in, bool skip_special, struct buf *out)
+{
+    size_t at = 0;
+
+    while (at + 4 <= in.len) {
+        uint32_t n_ids;
+        uint32_t len;
+        size_t len_at = out->len;
+        int32_t *ids;
+
+        memcpy(&n_ids, in.ptr + at, 4);
+        CHECK(n_ids <= (in.len - at - 4) / 4);
+        ids = malloc((size_t)n_ids * 4 + 1);
+        CHECK(ids != NULL);
+        memcpy(ids, in.ptr + at + 4, (size_t)n_ids * 4);
+        buf_append(out, &n_ids, 4);
+        CHECK(tokenizer_decode(t, ids, n_ids, skip_special, out) == OK);
+        len = u32_from_size(out->len - len_at - 4);
+        memcpy(out->ptr + len_at, &len, 4);
+        free(ids);
+        at += 4 + (size_t)n_ids * 4;
+    }
+}
+
+struct options {
+    const char *dir;
+    bool special;
+    bool decode;
+    bool skip_special;
+    uint64_t repeat;
+};
+
+static int convert_main(const struct options *o)
 {
     struct tokenizer *t = NULL;
     struct error err = {0};
@@ -78,20 +111,24 @@ static int encode_main(const char *dir, bool special, uint64_t repeat)
 
     buf_init(&in, INPUT_MAX);
     buf_init(&out, INPUT_MAX);
-    if (tokenizer_load(dir, &t, &err) != OK) {
+    if (tokenizer_load(o->dir, &t, &err) != OK) {
         return fail(err.text);
     }
     read_input(&in);
-    for (uint64_t i = 0; i < repeat; i++) {
+    for (uint64_t i = 0; i < o->repeat; i++) {
         double begin = seconds_now();
         double took;
 
         buf_reset(&out);
-        encode_all(t, buf_str(&in), special, &out);
+        if (o->decode) {
+            decode_all(t, buf_str(&in), o->skip_special, &out);
+        } else {
+            encode_all(t, buf_str(&in), o->special, &out);
+        }
         took = seconds_now() - begin;
         best = i == 0 || took < best ? took : best;
     }
-    fprintf(stderr, "bytes=%zu ids=%zu seconds=%.6f\n", in.len, out.len / 4, best);
+    fprintf(stderr, "bytes=%zu seconds=%.6f\n", in.len, best);
     fwrite(out.ptr, 1, out.len, stdout);
     buf_done(&in);
     buf_done(&out);
@@ -139,10 +176,33 @@ static int write_prose_main(const char *bytes, const char *path)
     return rc;
 }
 
+static bool read_options(int argc, char **argv, struct options *o)
+{
+    *o = (struct options){.repeat = 1};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--special") == 0) {
+            o->special = true;
+        } else if (strcmp(argv[i], "--decode") == 0) {
+            o->decode = true;
+        } else if (strcmp(argv[i], "--skip-special") == 0) {
+            o->skip_special = true;
+        } else if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc) {
+            i++;
+            if (str_to_u64(str_from_c(argv[i]), &o->repeat) != OK) {
+                return false;
+            }
+        } else if (o->dir == NULL && argv[i][0] != '-') {
+            o->dir = argv[i];
+        } else {
+            return false;
+        }
+    }
+    return o->dir != NULL;
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t repeat = 1;
-    bool special = false;
+    struct options o;
 
     if (argc == 3 && strcmp(argv[1], "--write-large") == 0) {
         return write_large_main(argv[2]);
@@ -150,16 +210,8 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "--write-prose") == 0) {
         return write_prose_main(argv[2], argv[3]);
     }
-    for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--special") == 0) {
-            special = true;
-        } else if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc &&
-                   str_to_u64(str_from_c(argv[i + 1]), &repeat) == OK) {
-            i++;
-        } else {
-            return fail("see the comment at the top of tokenize_lines.c");
-        }
+    if (!read_options(argc, argv, &o)) {
+        return fail("see the comment at the top of tokenize_lines.c");
     }
-    return argc < 2 ? fail("see the comment at the top of tokenize_lines.c")
-                    : encode_main(argv[1], special, repeat);
+    return convert_main(&o);
 }

@@ -57,8 +57,8 @@ static void expect_ids(const struct tokenizer *t, struct str text, bool parse_sp
     buf_done(&ids);
 }
 
-static void expect_decodes(const struct tokenizer *t, struct str text,
-                           const struct json_value *ids, unsigned line)
+static void expect_decodes(const struct tokenizer *t, struct str text, const struct json_value *ids,
+                           unsigned line)
 {
     int32_t *copy = calloc(ids->n_items + 1, sizeof(*copy));
     struct buf out;

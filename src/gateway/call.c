@@ -1,0 +1,283 @@
+#include "base/check.h"
+#include "gateway/gateway_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COMMON_FIELDS_MAX 8
+
+/* The client stopped listening: stop the work.  The call itself ends when the upstream says so. */
+static void on_gone(void *user)
+{
+    struct call *call = user;
+
+    if (call->cause == CAUSE_DONE) {
+        call->cause = CAUSE_CLIENT_GONE;
+    }
+    if (call->upstream != NULL) {
+        call->upstream->cancel(call);
+    }
+}
+
+static void on_room(void *user)
+{
+    struct call *call = user;
+
+    if (call->upstream != NULL) {
+        call->upstream->room(call);
+    }
+}
+
+static const struct http_exchange_events exchange_events = {on_gone, on_room};
+
+bool call_id_is_plain(struct str id)
+{
+    if (id.len == 0 || id.len > CALL_ID_BYTES_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < id.len; i++) {
+        const char c = id.ptr[i];
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (!letter && !(c >= '0' && c <= '9') && strchr("-_.:/+=@", c) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct str choose_id(struct call *call)
+{
+    const struct http_head *head = http_exchange_head(call->x);
+    const struct str *given = head == NULL ? NULL : http_parse_field(head, STR("x-request-id"));
+
+    if (given != NULL && call_id_is_plain(*given)) {
+        return *given;
+    }
+    return gateway_new_id(call->gw, call->arena);
+}
+
+struct call *call_create(struct gateway *gw, struct http_exchange *x)
+{
+    static const struct http_reply no_memory = {.status = 503,
+                                                .content_type = "application/json",
+                                                .close = true};
+    struct call *call = arena_zalloc(http_exchange_arena(x), 1, sizeof(*call));
+
+    if (call == NULL) {
+        http_exchange_reply(x, &no_memory,
+                            STR("{\"error\":{\"message\":\"The server has no memory "
+                                "for this request.\",\"type\":\"server_error\","
+                                "\"param\":null,\"code\":null}}"));
+        return NULL;
+    }
+    call->gw = gw;
+    call->x = x;
+    call->arena = http_exchange_arena(x);
+    call->route = &routes_none;
+    call->request_id = choose_id(call);
+    call->next = gw->calls;
+    if (call->next != NULL) {
+        call->next->prev = call;
+    }
+    gw->calls = call;
+    gw->n_calls++;
+    http_exchange_hold(x);
+    http_exchange_listen(x, &exchange_events, call);
+    return call;
+}
+
+void call_destroy(struct call *call)
+{
+    struct gateway *gw = call->gw;
+    struct http_exchange *x = call->x;
+
+    for (struct sink *s = call->sink; s != NULL; s = s->next) {
+        if (s->ops->close != NULL) {
+            s->ops->close(s);
+        }
+    }
+    loop_timer_stop(&call->deadline);
+    if (call->prev != NULL) {
+        call->prev->next = call->next;
+    } else {
+        gw->calls = call->next;
+    }
+    if (call->next != NULL) {
+        call->next->prev = call->prev;
+    }
+    gw->n_calls--;
+    http_exchange_listen(x, NULL, NULL);
+    http_exchange_release(x); // the call's own memory goes with it
+    gateway_check_stop(gw);
+}
+
+/* --- refusals --- */
+
+static enum cause cause_of(int http_status)
+{
+    if (http_status == 503) {
+        return CAUSE_UNAVAILABLE;
+    }
+    return http_status >= 500 ? CAUSE_FAILED : CAUSE_REFUSED;
+}
+
+static const char *type_of(int http_status)
+{
+    if (http_status == 503) {
+        return "service_unavailable_error";
+    }
+    return http_status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+enum stage_verdict call_refuse_with(struct call *call, const struct chat_failure *failure)
+{
+    struct chat_failure *copy = arena_alloc(call->arena, sizeof(*copy));
+    static const struct chat_failure no_memory = {
+        .http_status = 503,
+        .type = "server_error",
+        .message = "The server has no memory for this request.",
+    };
+
+    if (copy != NULL) {
+        *copy = *failure;
+    }
+    call->failure = copy == NULL ? &no_memory : copy;
+    if (call->cause == CAUSE_DONE) {
+        call->cause = cause_of(call->failure->http_status);
+    }
+    return STAGE_STOP;
+}
+
+enum stage_verdict call_refuse(struct call *call, int http_status, const char *code,
+                               const char *param, const char *fmt, ...)
+{
+    struct chat_failure f;
+    va_list args;
+
+    chat_failure_set(&f, http_status, type_of(http_status), code, param, "%s", "");
+    va_start(args, fmt);
+    vsnprintf(f.message, sizeof(f.message), fmt, args);
+    va_end(args);
+    return call_refuse_with(call, &f);
+}
+
+enum stage_verdict call_unavailable(struct call *call, const char *code, uint32_t retry_after_s,
+                                    const char *text)
+{
+    call->retry_after_s = retry_after_s;
+    return call_refuse(call, 503, code, NULL, "%s", text);
+}
+
+void call_explain_abort(struct call *call)
+{
+    if (call->cause == CAUSE_TIMEOUT) {
+        (void)call_refuse(call, 504, "request_timeout", NULL,
+                          "The request ran longer than this server allows.");
+    } else if (call->cause == CAUSE_STOPPED) {
+        (void)call_unavailable(call, "server_is_draining", 10,
+                               "The server was shut down before the answer was complete.");
+    } else {
+        (void)call_refuse(call, 500, NULL, NULL,
+                          "The server had an error while processing your request: the engine ended "
+                          "the answer early.");
+    }
+}
+
+/* --- answers --- */
+
+/* Fields of every answer.  Browsers of any origin may call, without credentials, as with vLLM. */
+static uint32_t common_fields(const struct call *call, struct http_field *f)
+{
+    const struct http_head *head = http_exchange_head(call->x);
+    uint32_t n = 0;
+
+    f[n++] = (struct http_field){STR("x-request-id"), call->request_id};
+    if (head != NULL && http_parse_field(head, STR("origin")) != NULL) {
+        f[n++] = (struct http_field){STR("access-control-allow-origin"), STR("*")};
+        f[n++] = (struct http_field){STR("access-control-expose-headers"), STR("x-request-id")};
+    }
+    return n;
+}
+
+void call_reply_fields(struct call *call, int http_status, const char *content_type,
+                       const struct http_field *fields, uint32_t n_fields, struct str body)
+{
+    struct http_field all[COMMON_FIELDS_MAX];
+    uint32_t n = common_fields(call, all);
+
+    CHECK(n + n_fields <= COMMON_FIELDS_MAX);
+    for (uint32_t i = 0; i < n_fields; i++) {
+        all[n++] = fields[i];
+    }
+    http_exchange_reply(call->x,
+                        &(struct http_reply){.status = http_status,
+                                             .content_type = content_type,
+                                             .fields = all,
+                                             .n_fields = n},
+                        body);
+}
+
+void call_reply(struct call *call, int http_status, const char *content_type, struct str body)
+{
+    call_reply_fields(call, http_status, content_type, NULL, 0, body);
+}
+
+void call_begin(struct call *call, const char *content_type)
+{
+    struct http_field all[COMMON_FIELDS_MAX];
+    uint32_t n = common_fields(call, all);
+
+    all[n++] = (struct http_field){STR("cache-control"), STR("no-cache")};
+    all[n++] = (struct http_field){STR("x-accel-buffering"), STR("no")};
+    http_exchange_begin(call->x, &(struct http_reply){.status = 200,
+                                                      .content_type = content_type,
+                                                      .fields = all,
+                                                      .n_fields = n});
+}
+
+void call_reply_failure(struct call *call)
+{
+    struct http_field fields[2];
+    char seconds[16];
+    uint32_t n = 0;
+    struct buf *out = &call->gw->scratch;
+
+    if (call->retry_after_s > 0) {
+        const int len = snprintf(seconds, sizeof(seconds), "%u", call->retry_after_s);
+
+        fields[n++] = (struct http_field){STR("retry-after"), {seconds, (size_t)len}};
+    }
+    if (call->failure->http_status == 401) {
+        fields[n++] = (struct http_field){STR("www-authenticate"), STR("Bearer")};
+    }
+    buf_reset(out);
+    chat_json_write_failure(out, call->failure, call->gw->options.error_style);
+    call_reply_fields(call, call->failure->http_status, "application/json", fields, n,
+                      buf_str(out));
+}
+
+const struct chat_json_token *call_tokens(struct call *call, const struct chat_event *e)
+{
+    struct chat_json_token *tokens;
+
+    if (e->logprobs == NULL || e->n_tokens == 0) {
+        return NULL;
+    }
+    tokens = arena_zalloc(call->arena, e->n_tokens, sizeof(*tokens));
+    for (uint32_t i = 0; tokens != NULL && i < e->n_tokens; i++) {
+        tokens[i].text = call->upstream->token_text(call, e->token_ids[i]);
+        tokens[i].logprob = e->logprobs[i];
+    }
+    return tokens;
+}
+
+const char *call_cause_name(enum cause cause)
+{
+    static const char *const names[CAUSE_COUNT] = {"done",    "refused",     "unavailable",
+                                                   "failed",  "client_gone", "client_slow",
+                                                   "timeout", "stopped"};
+
+    return names[cause];
+}

@@ -1,0 +1,430 @@
+#include "gateway/gateway.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "gateway/gateway_internal.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCRATCH_BYTES_MAX (128U << 20) // one event or whole answer
+#define KEEP_SCRATCH_BYTES 1048576     // a larger one is given back at once
+#define ORDERS_MAX 16
+#define NS_PER_MS UINT64_C(1000000)
+#define DRAIN_TICK_MS 20 // between looks at whether everything has ended
+#define GIVE_UP_MS 5000  // after cancelling, for the engine to let go
+
+/* --- requests --- */
+
+static void choose_route(struct call *call)
+{
+    const struct http_head *head = http_exchange_head(call->x);
+
+    call->route =
+        routes_find(head->method, http_exchange_path(call->x), &call->argument, &call->allowed);
+}
+
+static void on_request(void *user, struct http_exchange *x)
+{
+    struct gateway *gw = user;
+    struct call *call = call_create(gw, x);
+
+    if (call != NULL) {
+        choose_route(call);
+        pipeline_run(call);
+    }
+}
+
+/* Refuse before the body is read what would be refused after it: no route, no key. */
+static void on_head(void *user, struct http_exchange *x)
+{
+    struct gateway *gw = user;
+    struct call *call = call_create(gw, x);
+
+    if (call == NULL) {
+        return;
+    }
+    choose_route(call);
+    if (call->route->answer == stage_answer_no_route || stage_auth(call) == STAGE_STOP) {
+        pipeline_run(call); // comes to the same end
+        return;
+    }
+    call_destroy(call);
+}
+
+/* Bytes that are no request: answered like a refused call. */
+static void on_fault(void *user, struct http_exchange *x, const struct http_fault *fault)
+{
+    struct gateway *gw = user;
+    struct call *call = call_create(gw, x);
+
+    if (call == NULL) {
+        return;
+    }
+    if (http_exchange_head(x) != NULL) {
+        choose_route(call);
+    }
+    (void)call_refuse(call, fault->http_status,
+                      fault->http_status == 413 ? "request_too_large" : NULL, NULL, "%s",
+                      fault->text);
+    if (fault->http_status == 503) {
+        call->retry_after_s = 1;
+    }
+    call->over = true;
+    pipeline_run(call);
+}
+
+struct str gateway_new_id(struct gateway *gw, struct arena *arena)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint32_t words[4];
+    char *text = arena_alloc(arena, 32);
+
+    if (text == NULL) {
+        return STR("none");
+    }
+    rng_block(gw->id_key, 0, gw->id_count++, words);
+    for (unsigned i = 0; i < 32; i++) {
+        text[i] = hex[words[i / 8] >> (i % 8 * 4) & 15U];
+    }
+    return (struct str){text, 32};
+}
+
+static void stop_now(struct gateway *gw);
+
+/* --- states --- */
+
+/* Looked at every DRAIN_TICK_MS while draining, and when a call ends. */
+static void on_drain_tick(void *user)
+{
+    struct gateway *gw = user;
+    const uint64_t now_ns = loop_now_ns(gw->loop);
+
+    if (gw->n_calls == 0 && (gw->stopping || http_server_busy_count(gw->server) == 0)) {
+        loop_stop(gw->loop);
+        return;
+    }
+    if (gw->stopping && now_ns >= gw->give_up_ns) {
+        loop_stop(gw->loop); // the engine does not let go
+        return;
+    }
+    if (!gw->stopping && now_ns >= gw->drain_end_ns) {
+        stop_now(gw);
+    }
+    loop_timer_set(gw->loop, &gw->drain_timer, now_ns + DRAIN_TICK_MS * NS_PER_MS);
+}
+
+void gateway_check_stop(struct gateway *gw)
+{
+    if (gw->state == GATEWAY_DRAINING && gw->n_calls == 0) {
+        loop_timer_set(gw->loop, &gw->drain_timer, loop_now_ns(gw->loop));
+    }
+}
+
+static void stop_now(struct gateway *gw)
+{
+    struct call *next;
+
+    if (gw->stopping) {
+        return;
+    }
+    log_event(LOG_LEVEL_WARN, "stopping_now", "running=%u", gw->n_calls);
+    gw->stopping = true;
+    gw->give_up_ns = loop_now_ns(gw->loop) + GIVE_UP_MS * NS_PER_MS;
+    for (struct call *call = gw->calls; call != NULL; call = next) {
+        next = call->next;
+        if (call->cause == CAUSE_DONE) {
+            call->cause = CAUSE_STOPPED;
+        }
+        if (call->upstream != NULL) {
+            call->upstream->cancel(call); // may end the call
+        }
+    }
+}
+
+static void drain(struct gateway *gw)
+{
+    const uint64_t now_ns = loop_now_ns(gw->loop);
+
+    if (gw->state == GATEWAY_DRAINING) {
+        return;
+    }
+    log_event(LOG_LEVEL_INFO, "draining", "running=%u limit_ms=%u", gw->n_calls,
+              gw->options.drain_timeout_ms);
+    gw->state = GATEWAY_DRAINING;
+    gw->drain_end_ns = now_ns + gw->options.drain_timeout_ms * NS_PER_MS;
+    http_server_drain(gw->server);
+    loop_timer_set(gw->loop, &gw->drain_timer, now_ns + DRAIN_TICK_MS * NS_PER_MS);
+}
+
+static void on_signal(void *user, unsigned what)
+{
+    struct gateway *gw = user;
+
+    (void)what;
+    if (gw->state == GATEWAY_DRAINING) {
+        stop_now(gw);
+    } else {
+        drain(gw);
+    }
+}
+
+/* --- orders from other threads --- */
+
+static void on_orders(void *user, unsigned what)
+{
+    struct gateway *gw = user;
+    struct gateway_message m;
+
+    (void)what;
+    while (mailbox_try_receive(gw->orders, &m) == OK) {
+        switch (m.order) {
+        case GATEWAY_ORDER_ENGINE:
+            gw->engine = m.engine;
+            if (gw->state == GATEWAY_LOADING) {
+                gw->state = GATEWAY_READY;
+            }
+            break;
+        case GATEWAY_ORDER_FAIL:
+            gw->has_failed = true;
+            drain(gw);
+            break;
+        case GATEWAY_ORDER_STOP:
+            drain(gw);
+            break;
+        case GATEWAY_ORDER_STOP_NOW:
+            drain(gw);
+            stop_now(gw);
+            break;
+        }
+    }
+}
+
+static void send_order(struct gateway *gw, enum gateway_order order, struct engine *engine)
+{
+    const struct gateway_message m = {order, engine};
+    const enum status rc = mailbox_try_send(gw->orders, &m);
+
+    CHECK(rc == OK || order == GATEWAY_ORDER_STOP || order == GATEWAY_ORDER_STOP_NOW);
+}
+
+void gateway_set_engine(struct gateway *gw, struct engine *engine)
+{
+    send_order(gw, GATEWAY_ORDER_ENGINE, engine);
+}
+
+void gateway_fail(struct gateway *gw, const struct error *why)
+{
+    gw->failed = *why;
+    send_order(gw, GATEWAY_ORDER_FAIL, NULL);
+}
+
+void gateway_stop(struct gateway *gw, bool now)
+{
+    send_order(gw, now ? GATEWAY_ORDER_STOP_NOW : GATEWAY_ORDER_STOP, NULL);
+}
+
+static void on_news(void *user, unsigned what)
+{
+    struct gateway *gw = user;
+
+    (void)what;
+    upstream_local_news(gw);
+    if (gw->scratch.cap > KEEP_SCRATCH_BYTES) {
+        buf_done(&gw->scratch);
+    }
+}
+
+/* --- start and end --- */
+
+static enum status check_options(const struct gateway_options *o, struct error *err)
+{
+    CHECK(o->metrics != NULL && o->version != NULL);
+    if (o->n_served_names == 0) {
+        return error_set(err, E_INVALID,
+                         "No served model name. Give one with --served-model-name.");
+    }
+    for (uint32_t i = 0; i < o->n_api_keys; i++) {
+        if (o->api_keys[i][0] == '\0') {
+            return error_set(err, E_INVALID,
+                             "An API key is empty. Leave --api-key out to serve without keys.");
+        }
+    }
+    return OK;
+}
+
+static void default_u32(uint32_t *value, uint32_t fallback)
+{
+    *value = *value == 0 ? fallback : *value;
+}
+
+static enum status hash_keys(struct gateway *gw)
+{
+    const struct gateway_options *o = &gw->options;
+
+    gw->key_digests = calloc((size_t)o->n_api_keys + 1, HASH_SHA256_BYTES);
+    if (gw->key_digests == NULL) {
+        return E_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < o->n_api_keys; i++) {
+        hash_sha256(str_from_c(o->api_keys[i]), gw->key_digests + (size_t)i * HASH_SHA256_BYTES);
+    }
+    return OK;
+}
+
+static enum status create_mailboxes(struct gateway *gw)
+{
+    enum status rc = mailbox_create(sizeof(struct gateway_message), ORDERS_MAX, &gw->orders);
+
+    if (rc == OK) {
+        rc = mailbox_create(sizeof(void *), gw->options.inflight_max + 1, &gw->news);
+    }
+    if (rc == OK) {
+        rc = loop_watch_level(gw->loop, &gw->orders_watch, mailbox_fd(gw->orders));
+    }
+    if (rc == OK) {
+        rc = loop_watch_level(gw->loop, &gw->news_watch, mailbox_fd(gw->news));
+    }
+    return rc;
+}
+
+static void set_watches(struct gateway *gw)
+{
+    gw->orders_watch.on_ready = on_orders;
+    gw->orders_watch.user = gw;
+    gw->news_watch.on_ready = on_news;
+    gw->news_watch.user = gw;
+    gw->term_watch.on_ready = on_signal;
+    gw->term_watch.user = gw;
+    gw->int_watch.on_ready = on_signal;
+    gw->int_watch.user = gw;
+    gw->drain_timer.on_due = on_drain_tick;
+    gw->drain_timer.user = gw;
+}
+
+static enum status start_server(struct gateway *gw, struct error *err)
+{
+    const struct gateway_options *o = &gw->options;
+    const struct http_server_options server = {
+        .host = o->host,
+        .port = o->port,
+        .n_port_tries = o->n_port_tries,
+        .server_name = gw->server_name,
+        .limits = o->limits,
+        .events = {on_request, on_head, on_fault},
+        .user = gw,
+    };
+
+    snprintf(gw->server_name, sizeof(gw->server_name), "kontor/%s", o->version);
+    return http_server_create(gw->loop, &server, &gw->server, err);
+}
+
+static enum status start(struct gateway *gw, struct error *err)
+{
+    enum status rc = loop_create(&gw->loop, err);
+
+    if (rc != OK) {
+        return rc;
+    }
+    set_watches(gw);
+    rc = hash_keys(gw);
+    if (rc == OK) {
+        rc = create_mailboxes(gw);
+    }
+    if (rc == OK) {
+        rc = loop_signal(gw->loop, &gw->term_watch, SIGTERM);
+    }
+    if (rc == OK) {
+        rc = loop_signal(gw->loop, &gw->int_watch, SIGINT);
+    }
+    if (rc != OK) {
+        return error_set(err, rc, "Cannot prepare the server: %s.", status_name(rc));
+    }
+    rc = worker_create(gw->loop, &gw->worker, err);
+    return rc == OK ? start_server(gw, err) : rc;
+}
+
+/* A loader that is still at work when the gateway stops will call gateway_set_engine or gateway_fail
+ * later: what these touch is kept, one gateway per process at most. */
+static struct gateway *volatile left_for_loader; // volatile: a store that leak checkers see
+
+static void destroy(struct gateway *gw)
+{
+    const bool awaited = gw->loop_ran && gw->engine == NULL && !gw->has_failed;
+
+    http_server_destroy(gw->server);
+    worker_destroy(gw->worker);
+    loop_watch_stop(&gw->orders_watch);
+    loop_watch_stop(&gw->news_watch);
+    loop_watch_stop(&gw->term_watch);
+    loop_watch_stop(&gw->int_watch);
+    loop_timer_stop(&gw->drain_timer);
+    mailbox_destroy(gw->news);
+    loop_destroy(gw->loop);
+    buf_done(&gw->scratch);
+    free(gw->key_digests);
+    if (awaited) {
+        left_for_loader = gw;
+        return;
+    }
+    mailbox_destroy(gw->orders);
+    free(gw);
+}
+
+static struct gateway *create(const struct gateway_options *options)
+{
+    struct gateway *gw = calloc(1, sizeof(*gw));
+
+    if (gw == NULL) {
+        return NULL;
+    }
+    gw->options = *options;
+    default_u32(&gw->options.inflight_max, 4096);
+    default_u32(&gw->options.stream_queue_bytes, 1048576);
+    default_u32(&gw->options.drain_timeout_ms, 25000);
+    gw->engine = options->engine;
+    gw->state = options->engine == NULL ? GATEWAY_LOADING : GATEWAY_READY;
+    gw->id_key = rng_from_system();
+    gw->created_s = kontor_clock_system.unix_ms(NULL) / 1000;
+    buf_init(&gw->scratch, SCRATCH_BYTES_MAX);
+    return gw;
+}
+
+enum status gateway_run(const struct gateway_options *options, struct error *err)
+{
+    struct gateway *gw;
+    enum status rc = check_options(options, err);
+
+    if (rc != OK) {
+        return rc;
+    }
+    gw = create(options);
+    if (gw == NULL) {
+        return error_set(err, E_NO_MEMORY, "No memory for the server.");
+    }
+    rc = start(gw, err);
+    if (rc != OK) {
+        destroy(gw);
+        return rc;
+    }
+    gateway_meters_create(gw);
+    if (options->on_listening != NULL) {
+        options->on_listening(options->user, gw, http_server_port(gw->server));
+    }
+    gw->loop_ran = true;
+    loop_run(gw->loop);
+    if (gw->n_calls > 0) {
+        // The engine still refers to these requests: nothing of them may be freed.
+        return error_set(err, E_TIMEOUT, "The engine did not end %u requests in time.",
+                         gw->n_calls);
+    }
+    if (gw->has_failed) {
+        *err = gw->failed;
+        rc = gw->failed.status;
+    }
+    destroy(gw);
+    return rc;
+}

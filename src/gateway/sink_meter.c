@@ -1,0 +1,56 @@
+/* Sink "meter": notes times, usage and the end of an answer; passes everything on. */
+#include "gateway/gateway_internal.h"
+
+static void note_text(struct call *call)
+{
+    const uint64_t now_ns = loop_now_ns(call->gw->loop);
+
+    if (call->first_ns == 0) {
+        call->first_ns = now_ns;
+        metrics_observe(call->gw->meters.first_text,
+                        (double)(now_ns - http_exchange_begun_ns(call->x)) / 1e9);
+    }
+}
+
+static void note_end(struct call *call, const struct chat_event *e)
+{
+    call->usage = e->usage;
+    if (e->kind == CHAT_EVENT_DONE) {
+        if (e->finish == CHAT_FINISH_ABORT && call->cause != CAUSE_CLIENT_GONE) {
+            call_explain_abort(call);
+        }
+        return;
+    }
+    (void)call_refuse_with(call, e->failure);
+}
+
+static enum status push(struct sink *s, const struct chat_event *e)
+{
+    switch (e->kind) {
+    case CHAT_EVENT_START:
+        s->call->usage = e->usage;
+        break;
+    case CHAT_EVENT_TEXT:
+    case CHAT_EVENT_REASONING:
+    case CHAT_EVENT_TOOL_CALL:
+        note_text(s->call);
+        break;
+    case CHAT_EVENT_DONE:
+    case CHAT_EVENT_ERROR:
+        note_end(s->call, e);
+        break;
+    }
+    return s->next->ops->push(s->next, e);
+}
+
+static const struct sink_ops ops = {"meter", push, NULL};
+
+struct sink *sink_meter_create(struct call *call, struct sink *next)
+{
+    struct sink *s = arena_zalloc(call->arena, 1, sizeof(*s));
+
+    if (s != NULL) {
+        *s = (struct sink){&ops, next, call};
+    }
+    return s;
+}

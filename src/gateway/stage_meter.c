@@ -1,0 +1,28 @@
+/* Stage "meter": counters of a finished call.  Runs exactly once for each. */
+#include "base/check.h"
+#include "gateway/gateway_internal.h"
+
+static struct route_meter *route_meter(struct call *call)
+{
+    for (uint32_t i = 0; i < routes_count(); i++) {
+        if (routes_at(i) == call->route) {
+            return &call->gw->meters.routes[i];
+        }
+    }
+    return &call->gw->meters.no_route;
+}
+
+enum stage_verdict stage_meter(struct call *call)
+{
+    struct route_meter *m = route_meter(call);
+    const uint64_t now_ns = loop_now_ns(call->gw->loop);
+    int status = http_exchange_status(call->x);
+
+    metrics_add(call->gw->meters.causes[call->cause], 1);
+    if (status == 0) {
+        status = call->failure == NULL ? 499 : call->failure->http_status;
+    }
+    metrics_add(m->requests[status / 100], 1);
+    metrics_observe(m->duration, (double)(now_ns - http_exchange_begun_ns(call->x)) / 1e9);
+    return STAGE_NEXT;
+}
