@@ -66,6 +66,7 @@ static uint32_t position_of(const struct attention_job *job, const struct item *
 static struct item item_at(const struct attention_job *job, uint64_t idx)
 {
     const uint64_t *first = job->c->first_items;
+    uint32_t panel_rows = job->c->kernels.panel_rows[job->a->kv->dtype];
     uint32_t lo = 0;
     uint32_t hi = job->a->n_seqs;
     struct item it;
@@ -91,7 +92,7 @@ static struct item item_at(const struct attention_job *job, uint64_t idx)
     it.row_begin = (per_head - 1 - within % per_head) * ATTENTION_ROWS;
     it.n_rows = rows - it.row_begin < ATTENTION_ROWS ? rows - it.row_begin : ATTENTION_ROWS;
     it.n_pieces = position_of(job, &it, it.n_rows - 1) / COMPUTE_KV_PIECE + 1;
-    it.n_panels = (it.n_rows + job->c->kernels.panel_rows - 1) / job->c->kernels.panel_rows;
+    it.n_panels = (it.n_rows + panel_rows - 1) / panel_rows;
     return it;
 }
 

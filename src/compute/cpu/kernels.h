@@ -19,6 +19,8 @@
 #ifndef COMPUTE_CPU_KERNELS_H
 #define COMPUTE_CPU_KERNELS_H
 
+#include "compute/ops.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,8 +40,8 @@ typedef void (*kernel_mm)(float *acc, size_t acc_stride, const void *tile, const
 
 struct kernels {
     const char *name;
-    uint32_t panel_rows; // best number of rows per panel, <= PANEL_ROWS_MAX
-    bool has_pairs;      // mm_pairs is there: bf16 x bf16 goes by the dot-product instruction
+    uint32_t panel_rows[3]; // by enum dtype of the tile: best rows per panel, <= PANEL_ROWS_MAX
+    bool has_pairs;         // mm_pairs is there: bf16 x bf16 goes by the dot-product instruction
 
     kernel_mm mm_bf16;  // TILE_PAIRS, panel float32
     kernel_mm mm_f16;   // TILE_F16, panel float32

@@ -260,7 +260,7 @@ void kernels_ref_fill(struct kernels *k)
 {
     *k = (struct kernels){
         .name = "ref",
-        .panel_rows = 8,
+        .panel_rows = {8, 8, 8},
         .mm_bf16 = mm_bf16,
         .mm_f16 = mm_f16,
         .mm_f32 = mm_f32,

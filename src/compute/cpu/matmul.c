@@ -19,6 +19,7 @@
 
 #define BLOCK_BYTES 16384      // of a tile, per block of K
 #define STREAM_BYTES 131072    // of weights per task when streaming
+#define RESIDENT_BYTES 262144  // of panels that stay in L2 while one tile is streamed past them
 #define SMALL_PANEL_WORK 32768 // values: below it packing is not worth waking the pool
 #define SMALL_WORK 65536       // multiplications, as above
 #define TASKS_PER_THREAD 4     // at least, so that nobody waits long at the end
@@ -214,7 +215,10 @@ static uint32_t cut_tasks(struct matmul_job *job)
     job->block_k = BLOCK_BYTES / (TILE_COLS * dtype_bytes(job->a->w->dtype));
     job->task_panels = TASK_PANELS_MAX;
     job->n_panel_groups = (job->n_panels + job->task_panels - 1) / job->task_panels;
-    job->task_tiles = TASK_TILES_MAX;
+    // few rows: one tile after the other, read in order; many: tiles share each look at the panels
+    job->task_tiles = job->n_rows * job->a->w->n_in * job->value_bytes <= RESIDENT_BYTES
+                          ? 1
+                          : TASK_TILES_MAX;
     do {
         n_tasks = (job->n_tiles + job->task_tiles - 1) / job->task_tiles * job->n_panel_groups;
     } while (n_tasks < n_wanted && --job->task_tiles > 0);
@@ -226,7 +230,7 @@ static uint32_t cut_tasks(struct matmul_job *job)
 static void run_chunk(struct matmul_job *job, uint32_t row_begin, uint32_t n_rows)
 {
     const struct matrix *w = job->a->w;
-    uint32_t panel_rows = job->c->kernels.panel_rows;
+    uint32_t panel_rows = job->c->kernels.panel_rows[w->dtype];
     size_t tile_bytes = (size_t)w->n_in * TILE_COLS * dtype_bytes(w->dtype);
     uint32_t n_tasks;
 
