@@ -25,9 +25,10 @@ SEPARATORS = range(23, 26)
 # White_Space is Z* and these control characters (PropList.txt); utf8proc lacks the property.
 SPACE_CONTROLS = {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85}
 
-HEAD = '''/* unicode_tables.c - written by tools/make_unicode_tables.py; do not edit.  Unicode {version}.
+HEAD = '''/* unicode_tables.c - written by tools/make_unicode_tables.py; do not edit.
  *
- * {n_blocks} distinct blocks of 256 code points, 2 bits each: {bytes} bytes with the index.
+ * Unicode {version}: {n_blocks} distinct blocks of 256 code points, 2 bits each;
+ * {bytes} bytes with the index.
  */
 #include "text/unicode.h"
 '''

@@ -10,6 +10,11 @@
 #define COUNT_MAX (1u << 24)
 #define SLOTS_MIN 16
 
+/* Most pairs that are asked for have no merge.  The table of GLM's merges has 8 MiB, so such a
+ * question costs a cache miss; a filter with this many bits per merge answers nearly all of them
+ * from one megabyte. */
+#define FILTER_BITS_PER_MERGE 16
+
 /* A power of two that keeps the load of open addressing at or below 2/3. */
 static uint64_t slots_for(uint64_t n)
 {
@@ -42,12 +47,18 @@ enum status bpe_init(struct bpe *b, uint32_t n_tokens, size_t n_bytes)
 enum status bpe_reserve_merges(struct bpe *b, uint32_t n_merges)
 {
     uint64_t n_slots = slots_for(n_merges);
+    uint64_t n_bits = 64;
 
     CHECK(n_merges < COUNT_MAX && b->merges == NULL);
-    b->merges = malloc(n_slots * sizeof(*b->merges));
-    if (b->merges == NULL) {
-        return E_NO_MEMORY;
+    while (n_bits < (uint64_t)n_merges * FILTER_BITS_PER_MERGE) {
+        n_bits *= 2;
     }
+    b->maybe = calloc(n_bits / 64, sizeof(*b->maybe));
+    b->merges = malloc(n_slots * sizeof(*b->merges));
+    if (b->maybe == NULL || b->merges == NULL) {
+        return E_NO_MEMORY; // bpe_done frees
+    }
+    b->maybe_mask = n_bits - 1;
     memset(b->merges, 0xFF, n_slots * sizeof(*b->merges));
     b->merges_mask = n_slots - 1;
     b->merges_cap = n_merges;
@@ -60,6 +71,7 @@ void bpe_done(struct bpe *b)
     free(b->bytes);
     free(b->slots);
     free(b->merges);
+    free(b->maybe);
     *b = (struct bpe){0};
 }
 
@@ -124,9 +136,10 @@ static uint64_t pair_hash(const struct bpe *b, int32_t left, int32_t right)
     return hash_u64((uint64_t)(uint32_t)left << 32 | (uint32_t)right, b->seed);
 }
 
-static struct bpe_merge *find_merge_slot(const struct bpe *b, int32_t left, int32_t right)
+static struct bpe_merge *find_merge_slot(const struct bpe *b, int32_t left, int32_t right,
+                                         uint64_t hash)
 {
-    uint64_t at = pair_hash(b, left, right) & b->merges_mask;
+    uint64_t at = hash & b->merges_mask;
 
     while (b->merges[at].left >= 0 &&
            (b->merges[at].left != left || b->merges[at].right != right)) {
@@ -135,22 +148,37 @@ static struct bpe_merge *find_merge_slot(const struct bpe *b, int32_t left, int3
     return &b->merges[at];
 }
 
+/* The filter's bit comes from the upper half of the hash, the slot from the lower one. */
+static uint64_t filter_bit(const struct bpe *b, uint64_t hash)
+{
+    return hash >> 32 & b->maybe_mask;
+}
+
 const struct bpe_merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right)
 {
-    const struct bpe_merge *m = find_merge_slot(b, left, right);
+    uint64_t hash = pair_hash(b, left, right);
+    uint64_t bit = filter_bit(b, hash);
+    const struct bpe_merge *m;
 
+    if ((b->maybe[bit / 64] >> bit % 64 & 1) == 0) {
+        return NULL;
+    }
+    m = find_merge_slot(b, left, right, hash);
     return m->left >= 0 ? m : NULL;
 }
 
 enum status bpe_add_merge(struct bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t merged)
 {
-    struct bpe_merge *slot = find_merge_slot(b, left, right);
+    uint64_t hash = pair_hash(b, left, right);
+    uint64_t bit = filter_bit(b, hash);
+    struct bpe_merge *slot = find_merge_slot(b, left, right, hash);
 
     CHECK(b->n_merges < b->merges_cap);
     if (slot->left >= 0) {
         return E_INVALID;
     }
     *slot = (struct bpe_merge){.left = left, .right = right, .rank = rank, .merged = merged};
+    b->maybe[bit / 64] |= UINT64_C(1) << bit % 64;
     b->n_merges++;
     return OK;
 }

@@ -36,6 +36,8 @@ struct bpe {
     uint64_t slots_mask;
     struct bpe_merge *merges; // owned, [merges_mask + 1]
     uint64_t merges_mask;
+    uint64_t *maybe;     // owned, one bit per hash: clear means that the pair has no merge
+    uint64_t maybe_mask; // of bits
     uint32_t n_merges;
     uint32_t merges_cap;
     int32_t byte_ids[256];

@@ -1,5 +1,6 @@
 /* tokenizer_build.c - from ids and bytes to tables; the added tokens and how they are found. */
 #include "base/check.h"
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
 
 #include <stdlib.h>
@@ -8,6 +9,13 @@
 static enum status no_memory(struct error *err)
 {
     return error_set(err, E_NO_MEMORY, "Not enough memory for the tokenizer.");
+}
+
+struct str tokenizer_shown(struct str s, size_t n_max)
+{
+    struct str cut = str_slice(s, 0, n_max);
+
+    return str_slice(cut, 0, utf8_valid_prefix(cut));
 }
 
 /* ---- Added tokens ---- */
@@ -23,7 +31,7 @@ static enum status check_plain_flags(struct tokenizer_draft *d, const struct jso
                 err, E_UNSUPPORTED,
                 "%s: the added token \"%.*s\" has %s: true; only added tokens that are "
                 "matched exactly as written are supported.",
-                d->file_name, STR_ARG(str_slice(content, 0, 80)), flags[i]);
+                d->file_name, STR_ARG(tokenizer_shown(content, 80)), flags[i]);
         }
     }
     return OK;
@@ -50,12 +58,12 @@ enum status tokenizer_draft_added(struct tokenizer_draft *d, int64_t id,
             err, E_INVALID,
             "%s: the added token \"%.*s\" has id %lld, but the file has only %u tokens; "
             "ids must run from 0 without gaps.",
-            d->file_name, STR_ARG(str_slice(content, 0, 80)), (long long)id, d->n_entries);
+            d->file_name, STR_ARG(tokenizer_shown(content, 80)), (long long)id, d->n_entries);
     }
     e = &d->entries[id];
     if (e->added || (e->in_vocab && !str_eq(e->bytes, content))) {
         return error_set(err, E_INVALID, "%s: two tokens claim id %lld (\"%.*s\" is one of them).",
-                         d->file_name, (long long)id, STR_ARG(str_slice(content, 0, 80)));
+                         d->file_name, (long long)id, STR_ARG(tokenizer_shown(content, 80)));
     }
     e->bytes = content;
     e->added = true;
@@ -98,7 +106,7 @@ static enum status index_added(struct tokenizer *t, const struct tokenizer_draft
         if ((i > 0 && str_eq(content, t->added[i - 1].content)) ||
             (twin >= 0 && twin != t->added[i].id)) {
             return error_set(err, E_INVALID, "%s: the token \"%.*s\" has two ids.", d->file_name,
-                             STR_ARG(str_slice(content, 0, 80)));
+                             STR_ARG(tokenizer_shown(content, 80)));
         }
         for (; byte <= (unsigned char)content.ptr[0]; byte++) {
             t->added_first[byte] = i;
@@ -110,7 +118,7 @@ static enum status index_added(struct tokenizer *t, const struct tokenizer_draft
     return OK;
 }
 
-/* The first of added[lo..hi) whose byte at `depth` is at least `byte` (or above it, with `above`).
+/* The first of added[lo..hi) whose byte at `depth` is at least `byte`.
  * All of them agree before `depth` and are longer than it. */
 static uint32_t bound(const struct tokenizer_added *added, uint32_t lo, uint32_t hi, size_t depth,
                       unsigned byte)
@@ -161,7 +169,7 @@ enum status tokenizer_surround(struct tokenizer *t, struct str name, bool behind
     if (id < 0) {
         return error_set(err, E_INVALID,
                          "%s: the post-processor names \"%.*s\", which is no token.", file_name,
-                         STR_ARG(str_slice(name, 0, 80)));
+                         STR_ARG(tokenizer_shown(name, 80)));
     }
     if (*n == TOKENIZER_AROUND_MAX) {
         return error_set(err, E_LIMIT,

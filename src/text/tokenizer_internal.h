@@ -69,6 +69,9 @@ MUST_USE enum status tokenizer_draft_added(struct tokenizer_draft *d, int64_t id
 MUST_USE enum status tokenizer_surround(struct tokenizer *t, struct str name, bool behind,
                                         const char *file_name, struct error *err);
 
+/** At most n_max bytes of `s`, not cut inside a character, for messages. */
+struct str tokenizer_shown(struct str s, size_t n_max);
+
 /** The added token that begins at text.ptr[at], the longest one, or NULL. */
 const struct tokenizer_added *tokenizer_added_at(const struct tokenizer *t, struct str text,
                                                  size_t at);

@@ -73,7 +73,7 @@ static bool is_bool(const struct json_value *object, const char *key, bool want,
 static enum status refuse(struct error *err, const char *what, const struct json_value *found,
                           const char *supported)
 {
-    struct str source = found == NULL ? STR("missing") : str_slice(found->source, 0, 300);
+    struct str source = found == NULL ? STR("missing") : tokenizer_shown(found->source, 300);
 
     return error_set(err, E_UNSUPPORTED, "%s: %s is %.*s; supported is %s.", file_name, what,
                      STR_ARG(source), supported);
@@ -174,13 +174,13 @@ static enum status read_vocab_token(struct tokenizer_draft *d, const struct json
             err, E_INVALID,
             "%s: the token \"%.*s\" has id %.*s; with %u tokens in the file ids must be "
             "integers from 0 to %u.",
-            file_name, STR_ARG(str_slice(m->key, 0, 80)),
-            STR_ARG(str_slice(m->value.source, 0, 40)), d->n_entries, d->n_entries - 1);
+            file_name, STR_ARG(tokenizer_shown(m->key, 80)),
+            STR_ARG(tokenizer_shown(m->value.source, 40)), d->n_entries, d->n_entries - 1);
     }
     e = &d->entries[id];
     if (e->in_vocab) {
         return error_set(err, E_INVALID, "%s: two tokens claim id %lld (\"%.*s\" is one of them).",
-                         file_name, (long long)id, STR_ARG(str_slice(m->key, 0, 80)));
+                         file_name, (long long)id, STR_ARG(tokenizer_shown(m->key, 80)));
     }
     bytes = arena_alloc(d->arena, m->key.len);
     if (bytes == NULL) {
@@ -191,7 +191,7 @@ static enum status read_vocab_token(struct tokenizer_draft *d, const struct json
         return error_set(err, E_INVALID,
                          "%s: the token \"%.*s\" (id %lld) is not 1 to %u characters of the "
                          "byte-level alphabet.",
-                         file_name, STR_ARG(str_slice(m->key, 0, 80)), (long long)id,
+                         file_name, STR_ARG(tokenizer_shown(m->key, 80)), (long long)id,
                          TOKENIZER_TOKEN_BYTES_MAX);
     }
     *e = (struct tokenizer_entry){.bytes = {bytes, n}, .in_vocab = true};
@@ -271,7 +271,7 @@ static enum status add_merge(struct tokenizer *t, const struct json_value *v, ui
     size_t n_left;
     size_t n_right;
     int32_t ids[3];
-    struct str shown = str_slice(v->source, 0, 120);
+    struct str shown = tokenizer_shown(v->source, 120);
 
     if (!split_merge(v, &left, &right) || left.len > sizeof(bytes) / 2 ||
         right.len > sizeof(bytes) / 2) {

@@ -142,7 +142,7 @@ static enum status read_added(struct tokenizer_draft *d, const struct json_value
         if (str_to_u64(decoder->members[i].key, &id) != OK || id > INT32_MAX) {
             return error_set(err, E_INVALID,
                              "%s: added_tokens_decoder has the key \"%.*s\"; keys are ids.",
-                             d->file_name, STR_ARG(str_slice(decoder->members[i].key, 0, 40)));
+                             d->file_name, STR_ARG(tokenizer_shown(decoder->members[i].key, 40)));
         }
         rc = tokenizer_draft_added(d, (int64_t)id, &decoder->members[i].value, err);
     }
@@ -249,7 +249,9 @@ static enum status build_from_ranks(struct tokenizer_draft *d, struct str ranks,
     }
     rc = read_lines(d, ranks, err);
     if (rc == OK) {
+        d->file_name = TOKENIZER_CONFIG_NAME; // for messages about added tokens
         rc = read_added(d, decoder, err);
+        d->file_name = file_name;
     }
     if (rc == OK) {
         rc = tokenizer_build(d, &t, err);

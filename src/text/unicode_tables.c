@@ -1,6 +1,7 @@
-/* unicode_tables.c - written by tools/make_unicode_tables.py; do not edit.  Unicode 15.0.0.
+/* unicode_tables.c - written by tools/make_unicode_tables.py; do not edit.
  *
- * 127 distinct blocks of 256 code points, 2 bits each: 12480 bytes with the index.
+ * Unicode 15.0.0: 127 distinct blocks of 256 code points, 2 bits each;
+ * 12480 bytes with the index.
  */
 #include "text/unicode.h"
 

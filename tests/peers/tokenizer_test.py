@@ -50,11 +50,12 @@ def assigned_in_15_0():
 class LineMaker:
     """Random lines in several manners: the whole of Unicode, and text that exercises the regex."""
 
-    FRAGMENTS = ["'s", "'S", "'\u017f", "'ll", "'RE", "'ve", "'d", "'x", "n't", " ", "  ", "\n", "\r\n",
-                 "\n\n", "\t", "\u00a0", "\u3000", "\u2028", "\u0085", "\u200b", "1", "12", "2024",
-                 "\u0661", "\u00bd", ".", "...", "!?", "(", "_", "-", "a", "the", " the", "Word", "\u00e9",
-                 "e\u0301", "\u4f60\u597d", "\u8d44\u4ea7", "\u0e01\u0e33", "\u0915\u094d\u0937",
-                 "\U0001f600", "\U0001f468\u200d\U0001f469", "\u212a", "\u017f", "\x00", "\x1c", "\x7f"]
+    FRAGMENTS = ["'s", "'S", "'\u017f", "'ll", "'RE", "'ve", "'d", "'x", "n't", " ", "  ", "\n",
+                 "\r\n", "\n\n", "\t", "\u00a0", "\u3000", "\u2028", "\u0085", "\u200b", "1", "12",
+                 "2024", "\u0661", "\u00bd", ".", "...", "!?", "(", "_", "-", "a", "the", " the",
+                 "Word", "\u00e9", "e\u0301", "\u4f60\u597d", "\u8d44\u4ea7", "\u0e01\u0e33",
+                 "\u0915\u094d\u0937", "\U0001f600", "\U0001f468\u200d\U0001f469", "\u212a",
+                 "\u017f", "\x00", "\x1c", "\x7f"]
 
     def __init__(self, seed, added):
         self.random = random.Random(seed)
@@ -79,12 +80,13 @@ class LineMaker:
         if manner < 0.5:
             return "".join(self.character() for _ in range(n))
         pieces = self.FRAGMENTS + self.added if manner > 0.85 else self.FRAGMENTS
-        return "".join(self.random.choice(pieces) if self.random.random() < 0.8 else self.character()
-                       for _ in range(n))
+        return "".join(self.random.choice(pieces) if self.random.random() < 0.8
+                       else self.character() for _ in range(n))
 
 
 def run(folder, payload, *flags):
-    done = subprocess.run([PROGRAM, folder, *flags], input=payload, capture_output=True, check=False)
+    done = subprocess.run([PROGRAM, folder, *flags], input=payload, capture_output=True,
+                          check=False)
     expect(done.returncode, 0, done.stderr.decode(errors="replace"))
     return done.stdout, done.stderr.decode()
 
@@ -182,12 +184,12 @@ def a_vocabulary_of_full_size():
 def report_speed(folder, library, chunks):
     """Printed for docs/speed-log.md; nothing depends on it."""
     n_bytes = sum(len(chunk.encode()) for chunk in chunks)
-    begin = time.perf_counter()
+    begin = time.process_time()
     library.encode_batch_fast(chunks, add_special_tokens=False)
-    theirs = time.perf_counter() - begin
+    theirs = time.process_time() - begin
     _, report = run(folder, pack_texts(chunks), "--special", "--repeat", "3")
     ours = float(report.split("seconds=")[1])
-    print(f"# encode, one thread: kontor {n_bytes / ours / 1e6:.1f} MB/s, "
+    print(f"# encode, CPU time of one thread: kontor {n_bytes / ours / 1e6:.1f} MB/s, "
           f"tokenizers {n_bytes / theirs / 1e6:.1f} MB/s")
 
 
