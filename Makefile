@@ -28,7 +28,7 @@ test:
 
 test-peers:
 	@tools/deps.sh --install peers
-	@$(MAKE) --no-print-directory build/kontor
+	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/peers/run.py
 
 test-fresh:

@@ -3,6 +3,7 @@
 #include "compute/cpu/drivers.h"
 #include "compute/cpu/level.h"
 #include "compute/cpus.h"
+#include "compute/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,8 @@ enum status compute_create(const struct compute_options *o, struct compute **ret
     c->cols_max = o->cols_max;
     c->n_threads = pick_threads(o);
     p = plan_scratch(o, c->n_threads);
-    c->scratch = aligned_alloc(ALIGNMENT, p.total);
+    c->scratch_bytes = p.total;
+    c->scratch = memory_alloc(p.total);
     if (c->scratch == NULL) {
         rc = error_set(err, E_NO_MEMORY,
                        "out of memory: %zu bytes of scratch for compute. Lower "
@@ -140,7 +142,7 @@ void compute_destroy(struct compute *c)
         return;
     }
     pool_destroy(c->pool);
-    free(c->scratch);
+    memory_free(c->scratch, c->scratch_bytes);
     free(c);
 }
 

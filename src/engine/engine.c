@@ -37,12 +37,16 @@ static void *run_steps(void *user)
 {
     struct engine *e = user;
 
-    while (!atomic_load(&e->stopping)) {
+    for (;;) {
+        bool stopping = atomic_load(&e->stopping); // read first: what was cancelled before it ends
+
         if (!step_run(e)) {
+            if (stopping) {
+                return NULL;
+            }
             queue_wait(e->queue);
         }
     }
-    return NULL;
 }
 
 static enum status start_threads(struct engine *e, struct error *err)
@@ -300,12 +304,13 @@ enum status engine_submit(struct engine *e, const struct engine_job *job,
     t->stop_idx = UINT32_MAX;
     t->stop_token = -1;
     atomic_init(&t->n_refs, 2);
+    tally_waiting(&e->tally, 1); // before prep can take it and count it out
     rc = queue_submit(e->queue, t);
     if (rc != OK) {
+        tally_waiting(&e->tally, -1);
         free(t);
         return rc;
     }
-    tally_waiting(&e->tally, 1);
     *ret_ticket = t;
     return OK;
 }

@@ -261,6 +261,13 @@ static enum status load_template(const struct engine_config *c, struct engine_pa
     return chat_template_load(c->model_dir, &parts->template, err);
 }
 
+/* With dummy weights the answers are noise, so a shape alone (config.json) is enough to measure. */
+static bool may_lack(const struct choice *c, enum status rc)
+{
+    return rc == E_NOT_FOUND && c->config->load_format == ENGINE_LOAD_DUMMY &&
+           c->config->chat_template == NULL;
+}
+
 static enum status load_text(const struct choice *c, struct engine_parts *parts, struct error *err)
 {
     uint32_t vocab = model_config(c->loaded->model)->vocab;
@@ -268,17 +275,18 @@ static enum status load_text(const struct choice *c, struct engine_parts *parts,
 
     if (c->config->model_dir != NULL) {
         rc = tokenizer_load(c->config->model_dir, &parts->tok, err);
-        if (rc != OK) {
+        if (rc != OK && !may_lack(c, rc)) {
             return rc;
         }
-        if (tokenizer_count(parts->tok) > vocab) {
+        if (rc == OK && tokenizer_count(parts->tok) > vocab) {
             return error_set(err, E_INVALID,
                              "the tokenizer has %u tokens, the model only %u rows: tokenizer and "
                              "weights do not belong together",
                              tokenizer_count(parts->tok), vocab);
         }
     }
-    return load_template(c->config, parts, err);
+    rc = load_template(c->config, parts, err);
+    return may_lack(c, rc) ? OK : rc;
 }
 
 /* ---- weights ---- */

@@ -53,7 +53,11 @@ static int on_object(struct dl_phdr_info *info, size_t size, void *user)
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 
         if (p->p_type == PT_NOTE) {
-            search_notes((const uint8_t *)(info->dlpi_addr + p->p_vaddr), p->p_memsz, user);
+            const uintptr_t address = info->dlpi_addr + p->p_vaddr;
+            const uint8_t *notes;
+
+            memcpy(&notes, &address, sizeof(notes));
+            search_notes(notes, p->p_memsz, user);
         }
     }
     return 1;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define RENDER_BYTES_MAX (64u << 20)
+#define TAIL_BYTES_MAX 4096 // that a template may write behind the last message
 
 static enum status no_memory(struct chat_failure *f)
 {
@@ -25,34 +26,32 @@ static enum status bad(struct chat_failure *f, const char *param, const char *te
 /* ---- messages to text ---- */
 
 /* Cut `out` behind the last message's content, so that the model goes on with it.  The template may
- * trim the content and puts an end of turn behind it, so it is looked for from the end. */
+ * trim the content, and puts at most an end of turn behind it: looked for from the end, and not
+ * far, because each place costs up to the content's length. */
 static enum status cut_after_last_message(const struct chat_request *r, size_t begin,
                                           struct buf *out, struct chat_failure *failure)
 {
     const struct json_value *last =
         r->messages->n_items > 0 ? &r->messages->items[r->messages->n_items - 1] : NULL;
     struct str content = str_trim(json_string_or(json_get(last, STR("content")), (struct str){0}));
-    struct str text = buf_str(out);
-    size_t at = SIZE_MAX;
+    size_t n_rendered = out->len - begin;
 
-    for (size_t from = begin; content.len > 0; from = at + 1) {
-        size_t found = str_find(text, content, from);
-
-        if (found == SIZE_MAX) {
+    for (size_t tail = 0; content.len > 0 && tail <= TAIL_BYTES_MAX; tail++) {
+        if (tail + content.len > n_rendered) {
             break;
         }
-        at = found;
+        if (memcmp(out->ptr + out->len - tail - content.len, content.ptr, content.len) == 0) {
+            out->len -= tail;
+            return OK;
+        }
     }
-    if (at == SIZE_MAX) {
-        return bad(
-            failure, "continue_final_message",
-            "The last message has no text that the rendered prompt contains, so it cannot be "
-            "continued. Give it a text, or leave continue_final_message out.");
-    }
-    out->len = at + content.len;
-    return OK;
+    return bad(failure, "continue_final_message",
+               "The last message has no text at the end of the rendered prompt, so it cannot be "
+               "continued. Give it a text, or leave continue_final_message out.");
 }
 
+/* The limits of the interpreter are the client's fault as well, so INVALID: LIMIT means too many
+ * tokens here. */
 static enum status template_failed(enum status rc, const struct error *err,
                                    struct chat_failure *failure)
 {
@@ -61,7 +60,7 @@ static enum status template_failed(enum status rc, const struct error *err,
     }
     chat_failure_set(failure, 400, "invalid_request_error", "invalid_value", "messages",
                      "The model's chat template did not accept the messages: %s", err->text);
-    return rc;
+    return E_INVALID;
 }
 
 enum status prep_render(const struct engine *e, const struct chat_request *request, struct buf *out,

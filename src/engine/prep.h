@@ -22,9 +22,8 @@ struct engine;
  */
 bool prep_run_one(struct engine *e, bool wait);
 
-/** Render the messages of `request`; appended to `out`.  Errors: as status, the client's in
- * `failure`.
- *  Any thread. */
+/** Render the messages of `request`; appended to `out`.  Errors: INVALID,
+ *  NO_MEMORY, told in `failure`.  Any thread. */
 MUST_USE enum status prep_render(const struct engine *e, const struct chat_request *request,
                                  struct buf *out, struct chat_failure *failure);
 /** Append the ids of `text` (int32).  LIMIT: the ceiling of `ids` is reached, no failure is set.

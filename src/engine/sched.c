@@ -19,6 +19,7 @@ enum status sched_init(struct sched *s, const struct engine *e)
         s->free_slots[i] = n - 1 - i;
     }
     s->n_free_slots = n;
+    s->budget = e->parts.max_num_batched_tokens;
     return OK;
 }
 
@@ -102,15 +103,17 @@ static bool is_decoding(const struct engine_ticket *t)
 uint32_t sched_plan(struct engine *e)
 {
     struct sched *s = &e->sched;
-    uint32_t budget = e->parts.max_num_batched_tokens;
+    uint32_t budget;
 
     s->n_parts = 0;
     s->n_tokens = 0;
     for (uint32_t i = 0; i < s->n_running; i++) {
         if (is_decoding(s->running[i])) {
-            add_part(s, s->running[i], 1); // max_num_seqs <= budget
+            add_part(s, s->running[i], 1); // all of them: max_num_seqs <= max_num_batched_tokens
         }
     }
+    /* However many decode, the oldest prompt advances: there is a slot for it, so a row as well. */
+    budget = s->n_tokens < s->budget ? s->budget : s->n_tokens + 1;
     for (uint32_t i = 0; i < s->n_running && s->n_tokens < budget; i++) {
         struct engine_ticket *t = s->running[i];
         uint32_t n_missing = t->n_tokens - t->n_computed;
@@ -121,6 +124,22 @@ uint32_t sched_plan(struct engine *e)
         }
     }
     return s->n_tokens;
+}
+
+void sched_adapt(struct engine *e, uint32_t n_tokens, uint64_t step_ns)
+{
+    struct sched *s = &e->sched;
+    uint64_t most = e->parts.max_num_batched_tokens;
+    uint64_t fits;
+
+    if (n_tokens < SCHED_BUDGET_MIN || step_ns == 0) {
+        return; // small steps read the weights and say little about rows
+    }
+    fits = (uint64_t)n_tokens * SCHED_STEP_NS / step_ns;
+    fits = fits > 2 * (uint64_t)s->budget ? 2 * (uint64_t)s->budget
+                                          : fits; // one fast step proves little
+    fits = fits < SCHED_BUDGET_MIN ? SCHED_BUDGET_MIN : fits;
+    s->budget = (uint32_t)(fits < most ? fits : most);
 }
 
 void sched_remove(struct engine *e, struct engine_ticket *t)

@@ -21,6 +21,9 @@
 struct engine;
 struct engine_ticket;
 
+#define SCHED_STEP_NS 1000000000u // what a step with prompts in it should take at most
+#define SCHED_BUDGET_MIN 64u      // rows; below, reading the weights would dominate
+
 /* One sequence's share of a step. */
 struct sched_part {
     struct engine_ticket *ticket; // borrowed from `running`
@@ -37,6 +40,7 @@ struct sched {
     struct sched_part *parts; // owned [max_num_seqs]: this step
     uint32_t n_parts;
     uint32_t n_tokens; // sum over parts
+    uint32_t budget;   // rows of a step, SCHED_BUDGET_MIN .. max_num_batched_tokens
 };
 
 /** Errors: NO_MEMORY. */
@@ -47,6 +51,8 @@ void sched_done(struct sched *s);
 void sched_admit(struct engine *e);
 /** Choose the parts of this step.  Returns rows in the batch; 0: nothing runs. */
 uint32_t sched_plan(struct engine *e);
+/** A step of `n_tokens` rows took `step_ns`: adjust the budget.  Answers do not depend on it. */
+void sched_adapt(struct engine *e, uint32_t n_tokens, uint64_t step_ns);
 /** Take `t` out and give back its slot and blocks. */
 void sched_remove(struct engine *e, struct engine_ticket *t);
 /** NULL if all invariants hold (blocks and slots conserved, orders kept), else which one does

@@ -132,6 +132,7 @@ bool step_run(struct engine *e)
 {
     uint64_t begin_ns = engine_now(e);
     bool any = retire(e);
+    uint64_t step_ns;
     uint32_t n_tokens;
 
     sched_admit(e);
@@ -144,7 +145,9 @@ bool step_run(struct engine *e)
     advance(e);
     sample(e);
     deliver_sampled(e);
-    tally_step(&e->tally, n_tokens, engine_now(e) - begin_ns);
+    step_ns = engine_now(e) - begin_ns;
+    sched_adapt(e, n_tokens, step_ns);
+    tally_step(&e->tally, n_tokens, step_ns);
     DCHECK(sched_check(e) == NULL);
     return true;
 }

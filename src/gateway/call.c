@@ -31,8 +31,7 @@ static void on_room(void *user)
 
 static const struct http_exchange_events exchange_events = {on_gone, on_room};
 
-/* Ids go into headers, logs and object ids: only what is harmless in all three. */
-static bool id_is_plain(struct str id)
+bool call_id_is_plain(struct str id)
 {
     if (id.len == 0 || id.len > CALL_ID_BYTES_MAX) {
         return false;
@@ -53,7 +52,7 @@ static struct str choose_id(struct call *call)
     const struct http_head *head = http_exchange_head(call->x);
     const struct str *given = head == NULL ? NULL : http_parse_field(head, STR("x-request-id"));
 
-    if (given != NULL && id_is_plain(*given)) {
+    if (given != NULL && call_id_is_plain(*given)) {
         return *given;
     }
     return gateway_new_id(call->gw, call->arena);

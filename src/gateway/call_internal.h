@@ -174,6 +174,8 @@ struct call {
 
 /** A new call for an exchange; holds it.  NULL without memory (the exchange is answered then). */
 struct call *call_create(struct gateway *gw, struct http_exchange *x);
+/** Ids go into headers, logs and object ids: true for what is harmless in all three. */
+bool call_id_is_plain(struct str id);
 /** After the last stage. */
 void call_destroy(struct call *call);
 /** Remember a failure for the reply; returns STAGE_STOP, so that `return call_refuse(...)` reads

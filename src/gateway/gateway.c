@@ -347,8 +347,14 @@ static enum status start(struct gateway *gw, struct error *err)
     return rc == OK ? start_server(gw, err) : rc;
 }
 
+/* A loader that is still at work when the gateway stops will call gateway_set_engine or gateway_fail
+ * later: what these touch is kept, one gateway per process at most. */
+static struct gateway *volatile left_for_loader; // volatile: a store that leak checkers see
+
 static void destroy(struct gateway *gw)
 {
+    const bool awaited = gw->loop_ran && gw->engine == NULL && !gw->has_failed;
+
     http_server_destroy(gw->server);
     worker_destroy(gw->worker);
     loop_watch_stop(&gw->orders_watch);
@@ -356,11 +362,15 @@ static void destroy(struct gateway *gw)
     loop_watch_stop(&gw->term_watch);
     loop_watch_stop(&gw->int_watch);
     loop_timer_stop(&gw->drain_timer);
-    mailbox_destroy(gw->orders);
     mailbox_destroy(gw->news);
     loop_destroy(gw->loop);
     buf_done(&gw->scratch);
     free(gw->key_digests);
+    if (awaited) {
+        left_for_loader = gw;
+        return;
+    }
+    mailbox_destroy(gw->orders);
     free(gw);
 }
 
@@ -404,6 +414,7 @@ enum status gateway_run(const struct gateway_options *options, struct error *err
     if (options->on_listening != NULL) {
         options->on_listening(options->user, gw, http_server_port(gw->server));
     }
+    gw->loop_ran = true;
     loop_run(gw->loop);
     if (gw->n_calls > 0) {
         // The engine still refers to these requests: nothing of them may be freed.

@@ -19,7 +19,9 @@
 
 #define GATEWAY_UTILIZATION_MAX 64 // devices in the answer of /health
 
-struct gateway; // a running gateway; valid from on_listening until gateway_run returns
+/* A running gateway: valid from on_listening until gateway_run returns, and for gateway_set_engine and
+ * gateway_fail also beyond that while neither was called. */
+struct gateway;
 
 /* Zero means the default in brackets; everything is borrowed until gateway_run returns. */
 struct gateway_options {
@@ -64,7 +66,7 @@ struct gateway_options {
  */
 MUST_USE enum status gateway_run(const struct gateway_options *options, struct error *err);
 
-/* The following may be called from any thread while gateway_run runs. */
+/* The following may be called from any thread. */
 
 /** The engine is ready.  Once. */
 void gateway_set_engine(struct gateway *gw, struct engine *engine);

@@ -93,6 +93,7 @@ struct gateway {
     int64_t created_s;    // start time, for /v1/models
     char server_name[64];
     struct gateway_meters meters;
+    bool loop_ran;
     bool has_failed;     // gateway_fail was called
     struct error failed; // written before its order is sent, read after
 };

@@ -7,7 +7,7 @@
 
 /* Buckets of vLLM's dashboards. */
 static const double first_text_s[] = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
-                                       1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
+                                      1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
 static const double http_s[] = {.1, .5, 1};
 
 static struct metric_series *series(struct gateway *gw, enum metric_kind kind, const char *name,

@@ -73,13 +73,17 @@ enum stage_verdict stage_read_refuse_model(struct call *call, struct str name)
                        (int)(name.len < 128 ? name.len : 128), name.ptr, names);
 }
 
-/* Ids: the client's x-request-id (or body field) names the object, as vLLM does it. */
+/* The id that the client chose (field request_id, else header x-request-id) names the object. */
 static struct str object_id(struct call *call)
 {
     const char *prefix = call->request.completion ? "cmpl-" : "chatcmpl-";
     const size_t prefix_len = strlen(prefix);
-    char *id = arena_alloc(call->arena, prefix_len + call->request_id.len);
+    char *id;
 
+    if (call_id_is_plain(call->request.request_id)) {
+        call->request_id = call->request.request_id;
+    }
+    id = arena_alloc(call->arena, prefix_len + call->request_id.len);
     if (id == NULL) {
         return STR("chatcmpl-0");
     }

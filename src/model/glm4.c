@@ -5,10 +5,11 @@
  *     n = rmsnorm(h; input_layernorm)
  *     q | k | v = W_qkv n (+ b_qkv)            one matrix, q rows first
  *     q, k turned by rope on the first `rotated` dims of each head, pairs (2i, 2i+1)
- *     a = softmax(q k^T / sqrt(head_dim)) v    causal; q head j reads kv head j * n_kv_heads /
- *     n_heads h = h + rmsnorm(W_o a; post_self_attn_layernorm) n = rmsnorm(h;
- *     post_attention_layernorm) g | u = W_gate_up n h = h + rmsnorm(W_down (silu(g) * u);
- *     post_mlp_layernorm)
+ *     a = softmax(q k^T / sqrt(head_dim)) v    causal; head j reads kv head j n_kv_heads / n_heads
+ *     h = h + rmsnorm(W_o a; post_self_attn_layernorm)
+ *     n = rmsnorm(h; post_attention_layernorm)
+ *     g | u = W_gate_up n
+ *     h = h + rmsnorm(W_down (silu(g) * u); post_mlp_layernorm)
  *   logits = W_head rmsnorm(h; norm)           of the wanted rows only
  *
  * The two post norms act on the output of a sublayer before it is added ("sandwich").  Weights

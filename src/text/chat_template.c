@@ -19,7 +19,7 @@
 
 struct chat_template {
     struct arena *arena; // owned: tokens, nodes, names
-    const struct jinja_node *body;
+    const struct jinja_node *root;
     const struct str *names; // [n_names]
     uint32_t n_names;
     uint32_t loop_id;
@@ -30,7 +30,7 @@ enum status chat_template_compile(struct str source, struct chat_template **ret_
 {
     struct arena *arena = arena_create(JINJA_COMPILE_BYTES);
     struct jinja_parser p = {.arena = arena, .err = err};
-    struct jinja_node *body = NULL;
+    const struct jinja_node *root = NULL;
     struct chat_template *t = NULL;
     enum status rc = E_NO_MEMORY;
 
@@ -42,12 +42,12 @@ enum status chat_template_compile(struct str source, struct chat_template **ret_
         goto out;
     }
     rc = jinja_lex(arena, source, &p.tokens, err);
-    rc = rc == OK ? jinja_parse(&p, &body) : rc;
+    rc = rc == OK ? jinja_parse(&p, &root) : rc;
     if (rc != OK) {
         goto out;
     }
     *t = (struct chat_template){.arena = arena,
-                                .body = body,
+                                .root = root,
                                 .names = p.names,
                                 .n_names = p.n_names,
                                 .loop_id = UINT32_MAX};
@@ -231,7 +231,8 @@ enum status chat_template_render(const struct chat_template *t,
         if (t->n_names > 0) {
             memset(run.globals, 0, t->n_names * sizeof(*run.globals));
         }
-        rc = jinja_exec(&run, t->body);
+        rc = jinja_run_hide(&run, t->root);
+        rc = rc == OK ? jinja_exec(&run, t->root->b) : rc;
     }
     if (rc != OK) {
         out->len = run.out_begin; // outputs are untouched on failure

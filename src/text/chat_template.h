@@ -45,12 +45,12 @@ struct chat_template_limits {
 
 /**
  * Append the rendered prompt to `out`.
- * Errors: INVALID (err: "template line L: ..."; raise_exception's text included), LIMIT (which limit,
- * at which line), NO_MEMORY.
+ * Errors: INVALID (err: "template line L: ..."; raise_exception's text included), LIMIT (which
+ * limit, at which line), NO_MEMORY.
  */
 MUST_USE enum status chat_template_render(const struct chat_template *t,
                                           const struct chat_template_args *args,
-                                          const struct chat_template_limits *limits, struct buf *out,
-                                          struct error *err);
+                                          const struct chat_template_limits *limits,
+                                          struct buf *out, struct error *err);
 
 #endif

@@ -231,13 +231,14 @@ static enum status slice_span(struct jinja_run *run, const struct jinja_value *c
     if (step == 0) {
         return jinja_run_fail(run, E_INVALID, "the step of a slice is zero");
     }
-    step = step > n + 1 ? n + 1 : step < -n - 1 ? -n - 1 : step; // keeps the arithmetic small
     start = set[0] ? clamp(given[0], n, step < 0) : step < 0 ? n - 1 : 0;
     stop = set[1] ? clamp(given[1], n, step < 0) : step < 0 ? -1 : n;
     distance = step > 0 ? stop - start : start - stop;
     *ret_span = (struct span){.start = start, .stop = stop, .step = step};
     if (distance > 0) {
-        ret_span->n = (uint32_t)((distance - 1) / (step > 0 ? step : -step) + 1);
+        uint64_t stride = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
+
+        ret_span->n = (uint32_t)((uint64_t)(distance - 1) / stride + 1);
     }
     return OK;
 }

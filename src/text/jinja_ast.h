@@ -14,9 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JINJA_SOURCE_MAX ((size_t)4 << 20)    // bytes of one template
+#define JINJA_SOURCE_MAX ((size_t)1 << 20)    // bytes of one template
 #define JINJA_COMPILE_BYTES ((size_t)1 << 30) // arena of tokens and nodes of one template
 #define JINJA_NESTING_MAX 64                  // expressions in expressions, blocks in blocks
+#define JINJA_NAMES_MAX 4096                  // different names in one template
+#define JINJA_NAME_SLOTS 8192                 // power of two
 #define JINJA_ARGS_MAX 64                     // arguments of one call, names of one target
 
 enum jinja_token_kind {
@@ -71,11 +73,12 @@ struct jinja_token {
 };
 
 enum jinja_op {
+    JINJA_ROOT, // b: the template
     // statements
     JINJA_TEXT,      // text
     JINJA_PRINT,     // a
     JINJA_IF,        // a: test, b: body, c: else body, or the IF of an elif (JINJA_ELIF_FOLLOWS)
-    JINJA_FOR,       // targets, a: sequence, d: condition, b: body, c: else body
+    JINJA_FOR,       // targets, a: sequence, d: condition, b: body, c: SCOPE of the else body
     JINJA_SET,       // targets, a: value
     JINJA_SET_BLOCK, // targets, b: body
     JINJA_MACRO_DEF, // id: name, targets: parameters (a: default), b: body
@@ -126,6 +129,8 @@ struct jinja_node {
     struct jinja_node *d;
     struct str text;
     struct jinja_value value;
+    const uint32_t *hidden; // [n_hidden] names that the block b hides, see jinja_symbols.c
+    uint32_t n_hidden;
 };
 
 struct jinja_tokens {
@@ -144,13 +149,14 @@ struct jinja_nodes {
 struct jinja_parser {
     struct arena *arena; // nodes and names; borrowed
     struct jinja_tokens tokens;
-    uint32_t at; // index of the current token
-    uint32_t depth;
+    uint32_t at;     // index of the current token
+    uint32_t depth;  // expressions in expressions
+    uint32_t blocks; // blocks in blocks
     uint32_t loop_depth;
     bool in_macro;
     struct str *names; // [n_names] in the arena; index = name id
     uint32_t n_names;
-    uint32_t names_cap;
+    uint32_t *name_slots; // [JINJA_NAME_SLOTS] open hash table of ids + 1
     enum status status;
     struct error *err;
 };
@@ -165,9 +171,11 @@ struct jinja_parser {
 MUST_USE enum status jinja_lex(struct arena *arena, struct str source,
                                struct jinja_tokens *ret_tokens, struct error *err);
 
-/** Parse all statements; NULL body for an empty template.  p: arena, tokens, err are set.
+/** Parse the whole template into a ROOT.  p: arena, tokens, err are set.
  *  Errors: INVALID, UNSUPPORTED, LIMIT, NO_MEMORY (err: "line L: ..."). */
-MUST_USE enum status jinja_parse(struct jinja_parser *p, struct jinja_node **ret_body);
+MUST_USE enum status jinja_parse(struct jinja_parser *p, const struct jinja_node **ret_root);
+/** Find the hidden names of every block below `root`; may set p->status. */
+void jinja_symbols(struct jinja_parser *p, struct jinja_node *root);
 
 /* For the two parser files.  Functions that return NULL have set p->status. */
 struct jinja_node *jinja_parse_node(struct jinja_parser *p, enum jinja_op op, uint32_t line);

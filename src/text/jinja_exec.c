@@ -22,14 +22,15 @@ enum status jinja_exec(struct jinja_run *run, const struct jinja_node *body)
     return rc;
 }
 
-/* A body with names of its own. */
-static enum status exec_scoped(struct jinja_run *run, const struct jinja_node *body)
+/* A SCOPE: a body with names of its own. */
+static enum status exec_scoped(struct jinja_run *run, const struct jinja_node *node)
 {
     struct jinja_scope *outer = run->scope;
     enum status rc = jinja_run_push_scope(run, outer);
 
     if (rc == OK) {
-        rc = jinja_exec(run, body);
+        rc = jinja_run_hide(run, node);
+        rc = rc == OK ? jinja_exec(run, node->b) : rc;
         jinja_run_pop_scope(run, outer);
     }
     return rc;
@@ -141,29 +142,30 @@ static enum status exec_turn(struct jinja_run *run, const struct jinja_node *nod
     if (rc == OK && run->loop_id != UINT32_MAX) {
         rc = jinja_run_set(run, run->loop_id, &v);
     }
+    rc = rc == OK ? jinja_run_hide(run, node) : rc;
     rc = rc == OK ? assign(run, node, item) : rc;
     rc = rc == OK ? jinja_exec(run, node->b) : rc;
     return rc;
 }
 
-/* All turns; the scope of the loop is current.  *ret_n: how many. */
+/* All turns; the scope of the loop is current.  *ret_ended: a turn came to the end of the body.
+ * As in Jinja2, turns that were cut short do not keep the else body from running. */
 static enum status exec_turns(struct jinja_run *run, const struct jinja_node *node,
-                              struct jinja_loop *loop, uint32_t *ret_n)
+                              struct jinja_loop *loop, bool *ret_ended)
 {
     struct jinja_value item;
+    enum jinja_flow flow = JINJA_FLOW_ON;
     enum status rc = jinja_value_next(run, &loop->rest, &loop->has_next, &loop->next);
 
-    *ret_n = 0;
-    while (rc == OK && loop->has_next) {
+    *ret_ended = false;
+    while (rc == OK && loop->has_next && flow != JINJA_FLOW_BREAK) {
         item = loop->next;
         rc = jinja_value_next(run, &loop->rest, &loop->has_next, &loop->next);
-        loop->index0 = (*ret_n)++;
         rc = rc == OK ? exec_turn(run, node, loop, &item) : rc;
-        if (run->flow == JINJA_FLOW_BREAK) {
-            run->flow = JINJA_FLOW_ON;
-            break;
-        }
+        flow = run->flow;
         run->flow = JINJA_FLOW_ON;
+        *ret_ended = *ret_ended || flow == JINJA_FLOW_ON;
+        loop->index0++;
         loop->previous = item;
         loop->has_previous = true;
         rc = rc == OK ? jinja_run_clear_scope(run) : rc;
@@ -176,7 +178,7 @@ static enum status exec_for(struct jinja_run *run, const struct jinja_node *node
     struct jinja_scope *outer = run->scope;
     struct jinja_value seq;
     struct jinja_loop *loop = NULL;
-    uint32_t n = 0;
+    bool ended = false;
     enum status rc = jinja_eval(run, node->a, &seq);
 
     run->line = node->line;
@@ -191,9 +193,9 @@ static enum status exec_for(struct jinja_run *run, const struct jinja_node *node
     if (rc != OK) {
         return rc;
     }
-    rc = exec_turns(run, node, loop, &n);
+    rc = exec_turns(run, node, loop, &ended);
     jinja_run_pop_scope(run, outer);
-    return rc == OK && n == 0 && node->c != NULL ? exec_scoped(run, node->c) : rc;
+    return rc == OK && !ended && node->c != NULL ? exec_scoped(run, node->c) : rc;
 }
 
 static enum status exec_if(struct jinja_run *run, const struct jinja_node *node)
@@ -251,7 +253,8 @@ static enum status exec_set_block(struct jinja_run *run, const struct jinja_node
     enum status rc = jinja_run_push_scope(run, outer);
 
     if (rc == OK) {
-        rc = capture(run, node->b, &v);
+        rc = jinja_run_hide(run, node);
+        rc = rc == OK ? capture(run, node->b, &v) : rc;
         jinja_run_pop_scope(run, outer);
     }
     return rc == OK ? assign(run, node, &v) : rc;
@@ -303,7 +306,7 @@ static enum status exec_node(struct jinja_run *run, const struct jinja_node *nod
         run->flow = JINJA_FLOW_CONTINUE;
         return OK;
     case JINJA_SCOPE:
-        return exec_scoped(run, node->b);
+        return exec_scoped(run, node);
     default:
         CHECK(false); // an expression where a statement belongs
         return E_INVALID;
@@ -393,7 +396,8 @@ enum status jinja_exec_macro(struct jinja_run *run, const struct jinja_macro *ma
         return rc;
     }
     run->calls++;
-    rc = bind_parameters(run, def, args);
+    rc = jinja_run_hide(run, def);
+    rc = rc == OK ? bind_parameters(run, def, args) : rc;
     rc = rc == OK ? capture(run, def->b, ret_v) : rc;
     run->calls--;
     jinja_run_pop_scope(run, caller);

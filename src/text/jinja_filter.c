@@ -102,23 +102,17 @@ static enum status filter_last(struct jinja_run *run, const struct jinja_value *
     return rc;
 }
 
+/* As lazy as Jinja2's: what is no mapping fails when it is walked. */
 static enum status filter_items(struct jinja_run *run, const struct jinja_value *in,
                                 const struct jinja_value *const arg[], struct jinja_value *ret_v)
 {
-    static const struct jinja_dict empty;
-    struct jinja_value *dict;
-    enum status rc;
+    struct jinja_value *of;
+    enum status rc = jinja_run_alloc(run, 1, sizeof(*of), &of);
 
     (void)arg;
-    if (in->kind != JINJA_DICT && in->kind != JINJA_UNDEFINED) {
-        return jinja_run_fail(run, E_INVALID, "the filter 'items' needs a mapping, not '%s'",
-                              jinja_value_type(in));
-    }
-    rc = jinja_run_alloc(run, 1, sizeof(*dict), &dict);
     if (rc == OK) {
-        *dict =
-            in->kind == JINJA_DICT ? *in : (struct jinja_value){.kind = JINJA_DICT, .dict = &empty};
-        *ret_v = (struct jinja_value){.kind = JINJA_ITEMS, .id = JINJA_GENERATOR, .ref = dict};
+        *of = *in;
+        *ret_v = (struct jinja_value){.kind = JINJA_ITEMS, .id = JINJA_GENERATOR, .ref = of};
     }
     return rc;
 }

@@ -186,7 +186,7 @@ static enum status join_lists(struct jinja_run *run, const struct jinja_value *a
     times = times < 0 ? 0 : times;
     if (rc == OK && (__builtin_mul_overflow((size_t)times, (size_t)n_a, &n) ||
                      __builtin_add_overflow(n, (size_t)n_b, &n) || n > UINT32_MAX)) {
-        return jinja_run_fail(run, E_LIMIT, "a list is too long");
+        return jinja_run_fail(run, E_LIMIT, "a list exceeds the limit of %u elements", UINT32_MAX);
     }
     rc = rc == OK ? jinja_run_alloc(run, n, sizeof(*items), &items) : rc;
     rc = rc == OK ? jinja_run_alloc(run, 1, sizeof(*seq), &seq) : rc;

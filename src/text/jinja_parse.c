@@ -1,10 +1,9 @@
+#include "base/hash.h"
 #include "text/jinja_ast.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#define NAMES_MAX 65536
 
 static void statements(struct jinja_parser *p, struct jinja_nodes *list);
 
@@ -66,35 +65,40 @@ void *jinja_parse_unexpected(struct jinja_parser *p, const char *expected)
                             STR_ARG(text));
 }
 
+/* Room for the names, taken with the first one. */
+static bool make_names(struct jinja_parser *p)
+{
+    if (p->names == NULL) {
+        p->names = arena_zalloc(p->arena, JINJA_NAMES_MAX, sizeof(*p->names));
+        p->name_slots = arena_zalloc(p->arena, JINJA_NAME_SLOTS, sizeof(*p->name_slots));
+    }
+    if (p->names == NULL || p->name_slots == NULL) {
+        jinja_parse_fail(p, E_NO_MEMORY, jinja_parse_token(p)->line,
+                         "not enough memory to compile the template");
+        return false;
+    }
+    return true;
+}
+
 uint32_t jinja_parse_name_id(struct jinja_parser *p, struct str name)
 {
-    struct str *grown;
-    uint32_t cap;
+    uint32_t slot = (uint32_t)hash_bytes(name.ptr, name.len, 0) % JINJA_NAME_SLOTS;
 
-    for (uint32_t i = 0; i < p->n_names; i++) {
-        if (str_eq(p->names[i], name)) {
-            return i;
-        }
-    }
-    if (p->n_names == NAMES_MAX) {
-        jinja_parse_fail(p, E_LIMIT, jinja_parse_token(p)->line, "more than %d names", NAMES_MAX);
+    if (!make_names(p)) {
         return UINT32_MAX;
     }
-    if (p->n_names == p->names_cap) {
-        cap = p->names_cap == 0 ? 64 : p->names_cap * 2;
-        grown = arena_zalloc(p->arena, cap, sizeof(*grown));
-        if (grown == NULL) {
-            jinja_parse_fail(p, E_NO_MEMORY, jinja_parse_token(p)->line,
-                             "not enough memory to compile the template");
-            return UINT32_MAX;
+    for (; p->name_slots[slot] != 0; slot = (slot + 1) % JINJA_NAME_SLOTS) {
+        if (str_eq(p->names[p->name_slots[slot] - 1], name)) {
+            return p->name_slots[slot] - 1;
         }
-        if (p->n_names > 0) {
-            memcpy(grown, p->names, p->n_names * sizeof(*grown));
-        }
-        p->names = grown;
-        p->names_cap = cap;
+    }
+    if (p->n_names == JINJA_NAMES_MAX) {
+        jinja_parse_fail(p, E_LIMIT, jinja_parse_token(p)->line, "more than %d names",
+                         JINJA_NAMES_MAX);
+        return UINT32_MAX;
     }
     p->names[p->n_names] = name;
+    p->name_slots[slot] = p->n_names + 1;
     return p->n_names++;
 }
 
@@ -143,20 +147,20 @@ static struct jinja_node *target(struct jinja_parser *p, bool with_attr)
     return node;
 }
 
-/* Names separated by commas.  n_kids of `owner`: 0 for one name without a comma, else their number. */
+/* Names separated by commas.  n_kids of `owner`: 0 for one name without a comma, else their
+ * number. */
 static void targets(struct jinja_parser *p, struct jinja_node *owner, bool with_attr)
 {
     struct jinja_nodes list = {0};
     bool is_tuple = false;
 
-    do {
+    for (;;) {
         jinja_parse_append(&list, target(p, with_attr));
         if (p->status != OK || !jinja_parse_skip(p, JINJA_TOK_COMMA)) {
             break;
         }
         is_tuple = true;
-    } while (!jinja_parse_at_name(p, STR("in")) && !jinja_parse_at(p, JINJA_TOK_ASSIGN) &&
-             !jinja_parse_at(p, JINJA_TOK_BLOCK_END));
+    }
     if (list.n > JINJA_ARGS_MAX) {
         jinja_parse_fail(p, E_LIMIT, owner->line, "more than %d names to assign to",
                          JINJA_ARGS_MAX);
@@ -198,10 +202,10 @@ static struct jinja_node *body(struct jinja_parser *p, uint32_t line, const char
     if (!expect_block_end(p)) {
         return NULL;
     }
-    if (p->depth >= JINJA_NESTING_MAX) {
+    if (p->blocks >= JINJA_NESTING_MAX) {
         return jinja_parse_fail(p, E_LIMIT, line, "more than %d nested blocks", JINJA_NESTING_MAX);
     }
-    p->depth++;
+    p->blocks++;
     while (p->status == OK && !at_word_of(p, words)) {
         if (jinja_parse_at(p, JINJA_TOK_END)) {
             jinja_parse_fail(p, E_INVALID, jinja_parse_token(p)->line,
@@ -210,7 +214,7 @@ static struct jinja_node *body(struct jinja_parser *p, uint32_t line, const char
         }
         statements(p, &list);
     }
-    p->depth--;
+    p->blocks--;
     if (p->status != OK) {
         return NULL;
     }
@@ -274,7 +278,10 @@ static struct jinja_node *parse_for(struct jinja_parser *p, struct jinja_node *n
     node->b = p->status == OK ? body(p, node->line, words) : NULL;
     p->loop_depth--;
     if (p->status == OK && jinja_parse_skip_name(p, STR("else"))) {
-        node->c = body(p, node->line, last);
+        node->c = jinja_parse_node(p, JINJA_SCOPE, node->line);
+        if (node->c != NULL) {
+            node->c->b = body(p, node->line, last);
+        }
     }
     end_tag(p);
     return node;
@@ -456,15 +463,20 @@ static void statements(struct jinja_parser *p, struct jinja_nodes *list)
     }
 }
 
-enum status jinja_parse(struct jinja_parser *p, struct jinja_node **ret_body)
+enum status jinja_parse(struct jinja_parser *p, const struct jinja_node **ret_root)
 {
     struct jinja_nodes list = {0};
+    struct jinja_node *root = jinja_parse_node(p, JINJA_ROOT, 1);
 
     while (p->status == OK && !jinja_parse_at(p, JINJA_TOK_END)) {
         statements(p, &list);
     }
     if (p->status == OK) {
-        *ret_body = list.first;
+        root->b = list.first;
+        jinja_symbols(p, root);
+    }
+    if (p->status == OK) {
+        *ret_root = root;
     }
     return p->status;
 }

@@ -261,10 +261,19 @@ static struct jinja_value global_value(const struct jinja_run *run, struct str n
     return v;
 }
 
+static const struct jinja_value *find_global(struct jinja_run *run, uint32_t id)
+{
+    struct jinja_global *global = &run->globals[id];
+
+    if (!global->known) {
+        global->value = global_value(run, run->names[id]);
+        global->known = true;
+    }
+    return &global->value;
+}
+
 struct jinja_value jinja_run_get(struct jinja_run *run, uint32_t id)
 {
-    struct jinja_global *global;
-
     for (const struct jinja_scope *s = run->scope; s != NULL; s = s->parent) {
         for (const struct jinja_binding *b = s->first; b != NULL; b = b->next) {
             if (b->id == id) {
@@ -272,12 +281,22 @@ struct jinja_value jinja_run_get(struct jinja_run *run, uint32_t id)
             }
         }
     }
-    global = &run->globals[id];
-    if (!global->known) {
-        global->value = global_value(run, run->names[id]);
-        global->known = true;
+    return *find_global(run, id);
+}
+
+enum status jinja_run_hide(struct jinja_run *run, const struct jinja_node *owner)
+{
+    struct jinja_value v;
+    enum status rc = OK;
+
+    for (uint32_t i = 0; i < owner->n_hidden && rc == OK; i++) {
+        // what is undefined anyway needs no hiding
+        if (find_global(run, owner->hidden[i])->kind != JINJA_UNDEFINED) {
+            v = jinja_undefined(run->names[owner->hidden[i]]);
+            rc = jinja_run_set(run, owner->hidden[i], &v);
+        }
     }
-    return global->value;
+    return rc;
 }
 
 enum status jinja_run_set_attr(struct jinja_run *run, struct jinja_space *space, struct str name,

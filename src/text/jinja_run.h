@@ -1,7 +1,7 @@
 /* jinja_run.h - one rendering: its limits, its memory, its names, and the parts that evaluate.
  *
- * A run is made by chat_template_render on the stack and ends with it.  Every function that can fail
- * returns a status and has then written "template line L: ..." to the error of the run.
+ * A run is made by chat_template_render on the stack and ends with it.  Every function that can
+ * fail returns a status and has then written "template line L: ..." to the error of the run.
  * Temporary text (results of macros, of ~, of filters) is built at the end of run->text and cut off
  * again in reverse order, so that nested parts do not disturb each other.
  */
@@ -120,6 +120,8 @@ MUST_USE enum status jinja_run_push_scope(struct jinja_run *run, struct jinja_sc
 void jinja_run_pop_scope(struct jinja_run *run, struct jinja_scope *back_to);
 /** Forget the names of the current scope (next turn of a loop); a captured scope is replaced. */
 MUST_USE enum status jinja_run_clear_scope(struct jinja_run *run);
+/** Make the names that the block of `owner` hides undefined in the current, fresh scope. */
+MUST_USE enum status jinja_run_hide(struct jinja_run *run, const struct jinja_node *owner);
 MUST_USE enum status jinja_run_set(struct jinja_run *run, uint32_t id,
                                    const struct jinja_value *value);
 /** Value of a name: scopes from the inside out, then the request's variables, then functions;

@@ -69,7 +69,7 @@ static uint32_t count(const struct jinja_value *v)
     case JINJA_KEYS:
     case JINJA_VALUES:
     case JINJA_ITEMS:
-        return count(v->ref);
+        return v->ref->kind == JINJA_DICT ? count(v->ref) : 0;
     case JINJA_UNDEFINED:
     case JINJA_NONE:
     case JINJA_BOOL:
@@ -263,6 +263,10 @@ enum status jinja_value_find(struct jinja_run *run, const struct jinja_value *di
 enum status jinja_value_iterate(struct jinja_run *run, const struct jinja_value *v,
                                 struct jinja_iter *ret_it)
 {
+    if (v->kind == JINJA_ITEMS && v->ref->kind != JINJA_DICT && v->ref->kind != JINJA_UNDEFINED) {
+        return jinja_run_fail(run, E_INVALID, "the filter 'items' needs a mapping, not '%s'",
+                              jinja_value_type(v->ref));
+    }
     switch ((enum jinja_kind)v->kind) {
     case JINJA_STRING:
     case JINJA_UNDEFINED:

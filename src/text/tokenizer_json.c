@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define JSON_ARENA_MAX ((size_t)1 << 30)
-#define JSON_VALUES_MAX 3000000u // a file with 318,088 merges as pairs has 1.1 million
+#define JSON_VALUES_MAX 2000000u // a file with 318,088 merges as pairs has 1.1 million
 
 static const char file_name[] = TOKENIZER_JSON_NAME;
 

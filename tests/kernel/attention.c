@@ -178,7 +178,7 @@ static void expect_row(const struct heads *h, const struct sequence *s, uint32_t
     uint32_t kv_head = head / (h->n_heads / h->n_kv_heads);
     const float *q = s->q + ((size_t)token * h->n_heads + head) * h->head_dim;
     double *p = malloc((token + 1) * sizeof(double));
-    double max = -INFINITY;
+    double max = (double)-INFINITY;
     double sum = 0.0;
     double score_error = 0.0;
     double n_pieces = token / 256 + 1;

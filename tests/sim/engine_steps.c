@@ -59,6 +59,52 @@ TEST(decoding_goes_on_beside_a_long_prompt)
     sim_stop(sim);
 }
 
+TEST(on_a_slow_machine_chunks_shrink_until_a_step_takes_a_second)
+{
+    struct sim *sim = sim_start(.blocks = 1024, .max_model_len = 4000, .row_ns = 8000000,
+                                .max_num_batched_tokens = 2000); // 125 rows a second
+    uint32_t a = sim_submit(sim, .prompt_tokens = 4, .max_tokens = 400);
+    uint64_t before;
+
+    sim_step(sim);
+    sim_submit(sim, .prompt_tokens = 3500, .max_tokens = 1);
+    sim_step(sim); // as large as allowed, 16 s: nothing is known yet
+    EXPECT_EQ_U32(sim_engine(sim)->sched.n_tokens, 2000);
+    for (int step = 0; step < 5; step++) {
+        before = sim_now_ns(sim);
+        sim_step(sim);
+        EXPECT_TRUE(sim_now_ns(sim) - before <= SCHED_STEP_NS + 10000000);
+        EXPECT_TRUE(sim_engine(sim)->sched.n_tokens > 100);
+    }
+    EXPECT_EQ_U32(sim_record(sim, a)->n_ids, 7);
+    sim_run(sim, 1000);
+    EXPECT_EQ_U32(sim_record(sim, a)->n_ids, 400);
+    sim_stop(sim);
+}
+
+TEST(the_budget_never_falls_below_its_least_nor_stops_a_prompt)
+{
+    struct sim *sim = sim_start(.blocks = 2048, .max_model_len = 4000, .row_ns = 1000000000,
+                                .max_num_seqs = 80, .max_num_batched_tokens = 500);
+    uint32_t i;
+
+    for (uint32_t k = 0; k < 70; k++) {
+        sim_submit(sim, .prompt_tokens = 4, .max_tokens = 40);
+    }
+    sim_step(sim);
+    sim_step(sim);
+    EXPECT_EQ_U32(sim_engine(sim)->sched.budget, SCHED_BUDGET_MIN);
+    i = sim_submit(sim, .prompt_tokens = 10, .max_tokens = 1);
+    sim_step(sim);
+    EXPECT_EQ_U32(sim_engine(sim)->sched.n_tokens, 71); // 70 decode, one row of the prompt
+    for (int step = 0; step < 11; step++) {
+        sim_step(sim);
+    }
+    EXPECT_EQ_U32(sim_record(sim, i)->n_lasts, 1);
+    sim_run(sim, 1000);
+    sim_stop(sim);
+}
+
 TEST(admission_is_in_order_and_waits_for_blocks)
 {
     struct sim *sim = sim_start(.blocks = 8, .block_tokens = 4, .max_model_len = 32);

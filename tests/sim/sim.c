@@ -144,7 +144,7 @@ static void fake_forward(void *user, const struct model_batch *b, float *logits)
         }
     }
     CHECK(row == b->n_tokens && n_done == b->n_logits);
-    atomic_fetch_add(&sim->now_ns, STEP_NS + ROW_NS * (uint64_t)b->n_tokens);
+    atomic_fetch_add(&sim->now_ns, STEP_NS + sim->options.row_ns * (uint64_t)b->n_tokens);
 }
 
 static void fake_destroy(void *user)
@@ -233,6 +233,7 @@ static void fill_options(struct sim_options *o)
         o->max_model_len = o->blocks * o->block_tokens;
     }
     o->queue_max = o->queue_max != 0 ? o->queue_max : 1024;
+    o->row_ns = o->row_ns != 0 ? o->row_ns : ROW_NS;
     o->engine_seed = o->engine_seed != 0 ? o->engine_seed : 99;
     if (o->defaults.top_p == 0.0) {
         chat_sampling_default(&o->defaults);

@@ -36,6 +36,7 @@ struct sim_options {
     uint32_t max_num_batched_tokens; // 0: 16
     uint32_t max_model_len;          // 0: 128
     uint32_t queue_max;              // 0: 1024
+    uint64_t row_ns;                 // of the clock, per row of a step; 0: 10 us
     bool no_tokenizer;
     bool threads;
     const char *chat_template;     // NULL: none

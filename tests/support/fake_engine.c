@@ -4,7 +4,6 @@
 #include "engine/engine.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,21 +52,18 @@ struct engine {
     uint32_t queue_max;
     uint32_t max_model_len;
     struct engine_stats stats;
+    struct metric_series *running; // as the real engine's, and the number of cancels
+    struct metric_series *waiting;
+    struct metric_series *cancels;
     struct engine_model model;
 };
 
 static struct fake_engine_options setup = {.step_us = 2000};
-static atomic_uint_fast64_t n_cancels;
 
 void fake_engine_setup(const struct fake_engine_options *options)
 {
     setup = *options;
     setup.step_us = setup.step_us == 0 ? 2000 : setup.step_us;
-}
-
-uint64_t fake_engine_cancels(void)
-{
-    return atomic_load(&n_cancels);
 }
 
 static uint64_t now_ns(void)
@@ -311,6 +307,12 @@ static void free_ticket(struct engine_ticket *t)
     free(t);
 }
 
+static void show_counts_locked(struct engine *e)
+{
+    metrics_set(e->running, e->stats.n_running);
+    metrics_set(e->waiting, e->stats.n_waiting);
+}
+
 /* Admit, step, forget.  Events are delivered under the lock: on_event must not
  * call back anyway. */
 static void step_locked(struct engine *e)
@@ -340,6 +342,7 @@ static void step_locked(struct engine *e)
     }
     e->stats.n_steps++;
     e->stats.kv_blocks_used = e->stats.n_running;
+    show_counts_locked(e);
 }
 
 static void *run(void *user)
@@ -368,6 +371,11 @@ void engine_config_default(struct engine_config *c)
     memset(c, 0, sizeof(*c));
 }
 
+static struct metric_series *gauge(const struct engine_config *config, const char *name)
+{
+    return metrics_series(config->metrics, METRIC_GAUGE, name, "", name, NULL, 0);
+}
+
 enum status engine_create(const struct engine_config *config, struct engine **ret_engine,
                           struct error *err)
 {
@@ -389,6 +397,9 @@ enum status engine_create(const struct engine_config *config, struct engine **re
         .vocab = 1000,
     };
     chat_sampling_default(&e->model.defaults);
+    e->running = gauge(config, "vllm:num_requests_running");
+    e->waiting = gauge(config, "vllm:num_requests_waiting");
+    e->cancels = gauge(config, "fake_cancels");
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->changed, NULL);
     CHECK(pthread_create(&e->thread, NULL, run, e) == 0);
@@ -449,6 +460,7 @@ enum status engine_submit(struct engine *e, const struct engine_job *job,
         t->next = e->first;
         e->first = t;
         e->stats.n_waiting++;
+        show_counts_locked(e);
         *ret_ticket = t;
         pthread_cond_signal(&e->changed);
     }
@@ -465,7 +477,7 @@ void engine_cancel(struct engine *e, struct engine_ticket *t)
     if (!t->cancelled && t->state != ENDED) {
         t->cancelled = true;
         t->cancelled_ns = now_ns();
-        atomic_fetch_add(&n_cancels, 1);
+        metrics_add(e->cancels, 1);
     }
     pthread_mutex_unlock(&e->lock);
 }

@@ -1,5 +1,7 @@
 /* fake_engine.h - an engine without a model, for tests of the gateway.
  *
+ * Metrics: vllm:num_requests_running and _waiting as the real engine has them, and fake_cancels.
+ *
  * Implements engine/engine.h with one thread that "generates" one token per step for each running
  * request: the words of the last user message.  Words with '!' at its beginning are commands:
  *
@@ -30,7 +32,5 @@ struct fake_engine_options {
 
 /** Before engine_create.  Copied. */
 void fake_engine_setup(const struct fake_engine_options *options);
-/** Cancels that reached a running or waiting request. */
-uint64_t fake_engine_cancels(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* render_template - renders chat templates for tests that compare them with another renderer.
  *
- * Reads JSON lines {"template", "messages", "tools", "kwargs", "add_generation_prompt"} on stdin and
- * answers each with one line: {"text": ...} or {"status": ..., "error": ...}.  With --bench N each
- * line is rendered N times and answered {"ns": nanoseconds of the fastest rendering}.
+ * Reads JSON lines {"template", "messages", "tools", "kwargs", "add_generation_prompt"} on stdin
+ * and answers each with one line: {"text": ...} or {"status": ..., "error": ...}.  With --bench N
+ * each line is rendered N times and answered {"ns": nanoseconds of the fastest rendering}.
  */
 #include "base/arena.h"
 #include "base/buf.h"

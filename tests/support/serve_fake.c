@@ -2,7 +2,7 @@
  *
  *   serve_fake serve --host H --port P [--api-key K]... [--NAME NUMBER]...
  *
- * The numbers are in set_number.  /health brings the gauge fake_cancels up to date.
+ * The numbers are in set_number.
  */
 #include "base/check.h"
 #include "base/log.h"
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KEYS_MAX 8
 
@@ -49,7 +50,6 @@ struct loader {
     struct engine *engine; // owned by main after gateway_run
     pthread_t thread;
     bool started;
-    struct metric_series *cancels;
 };
 
 static bool set_number(struct settings *s, const char *name, const char *value)
@@ -131,9 +131,7 @@ static void on_listening(void *user, struct gateway *gw, uint16_t port)
  * date. */
 static uint32_t utilization(void *user, double *ret_percent, uint32_t cap)
 {
-    struct loader *l = user;
-
-    metrics_set(l->cancels, (double)fake_engine_cancels());
+    (void)user;
     ret_percent[0] = 12.5;
     return cap > 0 ? 1 : 0;
 }
@@ -197,11 +195,15 @@ int main(int argc, char **argv)
     engine_config_default(&l.config);
     l.config.max_num_seqs = (uint32_t)s.slots;
     l.config.queue_max = (uint32_t)s.queue_max;
-    l.cancels = metrics_series(metrics, METRIC_GAUGE, "fake_cancels", "", "Cancels seen.", NULL, 0);
+    l.config.metrics = metrics;
     options = options_of(&s, &l, metrics);
     rc = gateway_run(&options, &err);
     if (l.started) {
         pthread_join(l.thread, NULL);
+    }
+    if (rc == E_TIMEOUT) {
+        fprintf(stderr, "serve_fake: %s\n", err.text);
+        _exit(1); // the engine still uses what we would free
     }
     engine_destroy(l.engine);
     metrics_destroy(metrics);

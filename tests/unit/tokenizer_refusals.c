@@ -258,23 +258,35 @@ TEST(every_truncation_is_refused)
     }
 }
 
-TEST(ten_million_entries_reach_a_limit)
+TEST(ten_million_merges_reach_a_limit)
 {
     struct buf text;
     struct tokenizer *t = NULL;
     struct error err = {0};
 
     buf_init(&text, TEXT_MAX);
-    buf_append_c(&text,
-                 "{\"version\": \"1.0\", \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0");
+    buf_append_c(&text, "{\"version\": \"1.0\", \"model\": {\"type\": \"BPE\", \"merges\": [0");
     for (unsigned i = 1; i < 10000000; i++) {
-        buf_printf(&text, ",\"%u\":%u", i, i);
+        buf_append_c(&text, ",0");
     }
-    buf_append_c(&text, "}, \"merges\": []}}");
+    buf_append_c(&text, "]}}");
     EXPECT_OK(buf_status(&text));
     EXPECT_STATUS(tokenizer_parse(buf_str(&text), &t, &err), E_LIMIT);
     EXPECT_CONTAINS(err.text, "too many values");
     buf_done(&text);
+}
+
+TEST(a_million_tokens_reach_a_limit)
+{
+    struct buf new;
+
+    buf_init(&new, TEXT_MAX);
+    buf_append_c(&new, "\"vocab\": {");
+    for (unsigned i = 0; i < (1u << 20); i++) {
+        buf_printf(&new, "\"%x\":0,", i + 0x1000000);
+    }
+    expect_refused("\"vocab\": {", buf_c(&new), E_LIMIT, "more than the limit of 1048576");
+    buf_done(&new);
 }
 
 /* ---- The rank file ---- */

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define LANES 16
+#define AHEAD 8192     // bytes: from this many rows on multiplying hides the processor's own
+#define AHEAD_ROWS 6   // prefetching too late (docs/speed-log.md); with fewer it only costs
 
 static INLINE __m512bh as_pairs(__m512i v)
 {
@@ -35,6 +37,10 @@ static INLINE void mm_pairs_rows(float *acc, size_t acc_stride, const void *tile
         __m512bh w0 = as_pairs(_mm512_load_si512(w + k * TILE_COLS));
         __m512bh w1 = as_pairs(_mm512_load_si512(w + k * TILE_COLS + LANES));
 
+        if (n_rows >= AHEAD_ROWS) {
+            _mm_prefetch((const char *)(w + k * TILE_COLS) + AHEAD, _MM_HINT_T1);
+            _mm_prefetch((const char *)(w + k * TILE_COLS + LANES) + AHEAD, _MM_HINT_T1);
+        }
         UNROLL
         for (size_t r = 0; r < n_rows; r++) {
             __m512bh v = as_pairs(_mm512_set1_epi32((int)x[k * n_rows + r]));
