@@ -40,14 +40,15 @@ static const struct option option_table[] = {
 const struct option_set inspect_options = {
     .usage = "kontor inspect DIR|preset:NAME [options]",
     .about =
-        "Shows what a checkpoint folder holds: architecture, parameters, tensors, the memory it needs, "
+        "Shows what a checkpoint folder holds: architecture, parameters, tensors, the memory it "
+        "needs, "
         "and every fault of the folder in one report.",
     .positional = "DIR",
     .options = option_table,
     .n_options = ARRAY_COUNT(option_table),
-    .epilog =
-        "exit codes: 0 sound, 1 the folder has faults or the model does not fit into memory, 2 wrong "
-        "usage",
+    .epilog = "exit codes: 0 sound, 1 the folder has faults or the model does not fit into memory, "
+              "2 wrong "
+              "usage",
 };
 
 struct inspect {
