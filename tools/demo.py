@@ -17,6 +17,7 @@ FIRST_PORT = 8000
 PORTS_TRIED = 100
 START_LIMIT_S = 60
 ANSWER_LIMIT_S = 120
+ANSWER_TOKENS_MAX = 256
 QUESTION = "What is Kontor?"
 
 
@@ -70,7 +71,8 @@ def request_body(model):
 def ask(port, model):
     """Print the answer as it arrives."""
     connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_LIMIT_S)
-    connection.request("POST", "/v1/chat/completions", json.dumps(request_body(model)),
+    body = {**request_body(model), "max_tokens": ANSWER_TOKENS_MAX}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body),
                        {"Content-Type": "application/json"})
     response = connection.getresponse()
     if response.status != 200:

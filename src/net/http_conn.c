@@ -303,6 +303,10 @@ static enum turn turn_idle(struct http_conn *c)
     static const struct http_fault overfull = {503, "The server has too many connections."};
 
     if (c->in.len == 0 && !fill(c)) {
+        if (c->retiring && c->state == HTTP_CONN_IDLE) {
+            enter(c, HTTP_CONN_FLUSH);
+            return TURN_AGAIN;
+        }
         return TURN_WAIT;
     }
     if (!c->skipped_line && c->in.ptr[0] == '\r') {
@@ -590,4 +594,15 @@ void http_conn_answered(struct http_conn *c)
     CHECK(c->state == HTTP_CONN_RUNNING);
     enter(c, keep ? HTTP_CONN_IDLE : HTTP_CONN_FLUSH);
     http_conn_touch(c);
+}
+
+void http_conn_retire(struct http_conn *c)
+{
+    const bool waits = c->state == HTTP_CONN_IDLE && c->in.len == 0 && c->exchange != NULL;
+
+    if (waits) {
+        c->retiring = true; // decided after a last look for input
+        c->readable = true;
+        http_conn_touch(c);
+    }
 }

@@ -281,14 +281,9 @@ uint16_t http_server_port(const struct http_server *s)
 
 void http_server_drain(struct http_server *s)
 {
-    struct http_conn *next;
-
     s->draining = true;
-    for (struct http_conn *c = s->conns; c != NULL; c = next) {
-        next = c->next;
-        if (c->state == HTTP_CONN_IDLE && c->in.len == 0 && c->out.len == 0) {
-            http_conn_die(c);
-        }
+    for (struct http_conn *c = s->conns; c != NULL; c = c->next) {
+        http_conn_retire(c);
     }
 }
 

@@ -6,11 +6,20 @@
 Keyword arguments become its number options (`body_max=100` is `--body-max 100`).  What a message
 can order the engine to do is listed in tests/support/fake_engine.h.
 """
+import json
 import socket
 
 from harness import BUILD, Server, read_to_end
 
 MODEL = "fake-model"
+REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
+           "runtime error:", "internal fault")
+
+
+def sanitized():
+    """True for a build whose memory use says nothing about the program's own."""
+    options = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())
+    return any(o["name"] == "b_sanitize" and o["value"] != "none" for o in options)
 
 
 class FakeServer(Server):
@@ -20,6 +29,14 @@ class FakeServer(Server):
             args += ["--" + name.replace("_", "-"), str(value)]
         super().__init__(*args, wait=wait)
         self.args[0] = str(BUILD / "tests" / "serve_fake")
+
+    def __exit__(self, kind, *rest):
+        self.stop()
+        log = self.log()
+        super().__exit__(kind, *rest)
+        for report in REPORTS:
+            if report in log:
+                raise AssertionError(log[log.index(report):][:4000])
 
     def model(self):
         return MODEL
@@ -69,4 +86,4 @@ def read_answer(sock):
     return head + b"\r\n\r\n", body
 
 
-__all__ = ["FakeServer", "MODEL", "read_answer", "read_to_end", "status_of"]
+__all__ = ["FakeServer", "MODEL", "read_answer", "read_to_end", "sanitized", "status_of"]

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from fake_server import FakeServer, MODEL, read_answer, status_of
+from fake_server import FakeServer, MODEL, read_answer, sanitized, status_of
 from harness import expect, expect_in, expect_true, free_port, main, test, wait_until
 
 GET_VERSION = b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -216,7 +216,8 @@ def a_client_that_reads_nothing_is_cut_off():
         stuck.sendall(chat_bytes("!count 100000 !bytes 2000", stream=True))
         wait_until(lambda: server.cancels() == 1, "cancelled by the queue's limit")
         wait_until(lambda: server.running() == 0, "slot is free")
-        expect(server.metric("kontor_requests_total", cause="client_slow"), 1.0)
+        wait_until(lambda: server.metric("kontor_requests_total", cause="client_slow") == 1,
+                   "counted")
 
 
 @test
@@ -226,7 +227,8 @@ def output_that_does_not_move_ends_the_connection():
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.sendall(chat_bytes("!count 100000 !bytes 2000", stream=True))
         wait_until(lambda: server.cancels() == 1, "cancelled by the stall timeout")
-        expect(server.metric("kontor_requests_total", cause="client_gone"), 1.0)
+        wait_until(lambda: server.metric("kontor_requests_total", cause="client_gone") == 1,
+                   "counted")
 
 
 @test
@@ -281,8 +283,8 @@ def many_requests_leave_no_memory_behind():
         before = server.rss_bytes()
         storms()
         storms()
-        expect_true(server.rss_bytes() <= before * 1.1 + 262144,
-                    f"RSS {before} then {server.rss_bytes()}")
+        after = server.rss_bytes()
+        expect_true(sanitized() or after <= before * 1.1 + 262144, f"RSS {before} then {after}")
 
 
 if __name__ == "__main__":

@@ -198,12 +198,12 @@ int main(int argc, char **argv)
     l.config.metrics = metrics;
     options = options_of(&s, &l, metrics);
     rc = gateway_run(&options, &err);
+    if (l.started) {
+        pthread_join(l.thread, NULL);
+    }
     if (rc == E_TIMEOUT) {
         fprintf(stderr, "serve_fake: %s\n", err.text);
         _exit(1); // the engine still uses what we would free
-    }
-    if (l.started) {
-        pthread_join(l.thread, NULL);
     }
     engine_destroy(l.engine);
     metrics_destroy(metrics);
