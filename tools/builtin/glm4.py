@@ -164,7 +164,8 @@ def save(model, folder, eos, pad):
     config = {"architectures": ["Glm4ForCausalLM"], "model_type": "glm4", "attention_bias": False}
     config.update(attention_dropout=0.0, hidden_act="silu", initializer_range=0.02, use_cache=True)
     config.update(model.shape, tie_word_embeddings=False, eos_token_id=eos, pad_token_id=pad, torch_dtype="bfloat16")
-    generation = {"do_sample": False, "eos_token_id": eos, "pad_token_id": pad}
+    generation = {"do_sample": False, "eos_token_id": eos, "pad_token_id": pad,
+                  "temperature": 0.0}  # servers read this one: greedy unless a request says otherwise
     for name, value in (("config.json", config), ("generation_config.json", generation)):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(json.dumps(value, indent=2) + "\n")
