@@ -15,16 +15,17 @@
 
 static const struct option options[] = {
     {"model", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "DIR|NAME",
-     "Checkpoint folder (only its config.json is read) or a published model's name; `list` prints them.",
+     "Checkpoint folder (only its config.json is read) or a published model's name; `list` "
+     "prints them.",
      NULL, NULL, 0, 0},
     {"device", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "CARD:N",
      "Card and how many, for example 910b:4; `list` prints the cards.", NULL, NULL, 0, 0},
     {"max-model-len", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N",
      "Longest context in tokens. Default: the model's.", NULL, NULL, 0, 0},
-    {"concurrency", NULL, OPTION_COUNT, OPTION_HONOUR, "1", "N", "Sequences of that length at once.",
-     NULL, NULL, 1, 100000},
-    {"weight-bits", NULL, OPTION_COUNT, OPTION_HONOUR, "16", "BITS", "Of the matrices: 16, 8 or 4.", NULL,
-     NULL, 4, 16},
+    {"concurrency", NULL, OPTION_COUNT, OPTION_HONOUR, "1", "N",
+     "Sequences of that length at once.", NULL, NULL, 1, 100000},
+    {"weight-bits", NULL, OPTION_COUNT, OPTION_HONOUR, "16", "BITS", "Of the matrices: 16, 8 or 4.",
+     NULL, NULL, 4, 16},
     {"gpu-memory-utilization", NULL, OPTION_FRACTION, OPTION_HONOUR, "0.92", "SHARE",
      "Share of a card's memory that may be used.", NULL, NULL, 0.01, 1},
     {"tensor-parallel-size", "tp", OPTION_COUNT, OPTION_HONOUR, NULL, "N",
@@ -34,13 +35,17 @@ static const struct option options[] = {
 
 const struct option_set cmd_plan_options = {
     .usage = "kontor plan --model DIR|NAME --device CARD:N [options]",
-    .about = "Memory per rank, parallel layout and best-case speed of a GLM model on accelerator cards.\n"
-             "Arithmetic from shapes and data sheets; nothing here was measured on these cards.",
+    .about =
+        "Memory per rank, parallel layout and best-case speed of a GLM model on accelerators.\n"
+        "Arithmetic from shapes and data sheets; nothing here was measured on these cards.",
     .options = options,
     .n_options = ARRAY_COUNT(options),
-    .epilog = "example:\n"
-              "  kontor plan --model glm-4-9b-chat --device 910b:4 --max-model-len 8192 --concurrency 32\n"
-              "exit codes: 0 fits, 1 does not fit or cannot be planned (the message says why), 2 wrong usage",
+    .epilog =
+        "example:\n"
+        "  kontor plan --model glm-4-9b-chat --device 910b:4 --max-model-len 8192 \\\n"
+        "    --concurrency 32\n"
+        "exit codes: 0 fits, 1 does not fit or cannot be planned (the message says why), 2 wrong "
+        "usage",
 };
 
 static void list_models(void)
@@ -58,10 +63,12 @@ static void list_cards(void)
     for (uint32_t i = 0; i < card_count(); i++) {
         const struct card *c = card_at(i);
 
-        printf("%-15s %-32s %5.0f GB %6.0f GB/s %6.0f TFLOPS%s (%s)\n", c->name, c->title, c->memory_gb,
-               c->bandwidth_gbs, c->tflops_16, c->bf16 ? "" : ", no bf16", c->source);
+        printf("%-15s %-32s %5.0f GB %6.0f GB/s %6.0f TFLOPS%s (%s)\n", c->name, c->title,
+               c->memory_gb, c->bandwidth_gbs, c->tflops_16, c->bf16 ? "" : ", no bf16", c->source);
     }
-    printf("0: not known. The last column says where the figures come from; none was measured here.\n");
+    printf(
+        "0: not known. The last column says where the figures come from; none was measured "
+        "here.\n");
 }
 
 /* "910b:4" */
@@ -71,8 +78,8 @@ static enum status read_device(const char *word, struct sizing_request *r, struc
     size_t colon = str_find_byte(all, ':', 0);
     uint64_t n = 1;
 
-    if (colon != SIZE_MAX && (str_to_u64(str_slice(all, colon + 1, all.len), &n) != OK || n == 0 ||
-                              n > CARDS_MAX)) {
+    if (colon != SIZE_MAX &&
+        (str_to_u64(str_slice(all, colon + 1, all.len), &n) != OK || n == 0 || n > CARDS_MAX)) {
         return error_set(err, E_INVALID,
                          "--device is CARD:N with N from 1 to %d, for example 910b:4, not \"%s\"",
                          CARDS_MAX, word);
@@ -123,18 +130,23 @@ static void print_flags(const struct sizing_request *r, const struct sizing *z)
 {
     const char *dtype = r->card->bf16 ? "bfloat16" : "float16";
 
-    printf("\nvLLM (with the vendor's plug-in):\n  vllm serve DIR --tensor-parallel-size %u", z->tp);
+    printf("\nvLLM (with the vendor's plug-in):\n  vllm serve DIR --tensor-parallel-size %u",
+           z->tp);
     if (z->pp > 1) {
         printf(" --pipeline-parallel-size %u", z->pp);
     }
-    printf(" --dtype %s --max-model-len %u --max-num-seqs %u --gpu-memory-utilization %g%s\n", dtype,
-           length(r), r->concurrency, r->memory_fraction,
+    printf(" --dtype %s --max-model-len %u --max-num-seqs %u --gpu-memory-utilization %g%s\n",
+           dtype, length(r), r->concurrency, r->memory_fraction,
            z->expert_parallel ? " --enable-expert-parallel" : "");
-    printf("Kontor (CPU today, one device):\n  kontor serve DIR --max-model-len %u --max-num-seqs %u\n",
-           length(r), r->concurrency);
+    printf(
+        "Kontor (CPU today, one device):\n"
+        "  kontor serve DIR --max-model-len %u --max-num-seqs %u\n",
+        length(r), r->concurrency);
     if (!r->card->bf16) {
-        printf("\nwarning: this card has no bfloat16, and GLM-4-0414 activations overflow float16 (answers "
-               "turn into \"!!!!\"). Take another card for these models.\n");
+        printf(
+            "\nwarning: this card has no bfloat16, and GLM-4-0414 activations overflow float16 "
+            "(answers "
+            "turn into \"!!!!\"). Take another card for these models.\n");
     }
 }
 
@@ -143,7 +155,8 @@ static void print_speed(const char *what, double tokens_s, const char *remark)
     if (tokens_s > 0) {
         printf("  %-22s %18.0f  tokens/s      %s\n", what, tokens_s, remark);
     } else {
-        printf("  %-22s %18s                %s\n", what, "unknown", "the card's figures are not known");
+        printf("  %-22s %18s                %s\n", what, "unknown",
+               "the card's figures are not known");
     }
 }
 
@@ -161,9 +174,10 @@ static void print_table(const struct sizing_request *r, const struct sizing *z)
     print_bytes("runtime, activations", z->reserve_bytes, "an estimate");
     print_bytes("needed", z->needed_bytes, "");
     print_bytes("allowed", z->allowed_bytes, r->card->source);
-    printf("\nfits: %u sequences of %u tokens, or %u sequences of %u tokens\n\n", z->fitting_sequences,
-           length(r), r->concurrency, z->fitting_len);
-    printf("ceilings (full bandwidth and arithmetic, no communication; 60 %% is good in practice)\n");
+    printf("\nfits: %u sequences of %u tokens, or %u sequences of %u tokens\n\n",
+           z->fitting_sequences, length(r), r->concurrency, z->fitting_len);
+    printf(
+        "ceilings (full bandwidth and arithmetic, no communication; 60 %% is good in practice)\n");
     print_speed("decode", z->decode_tokens_s, "all sequences at full length together");
     print_speed("prefill", z->prefill_tokens_s, "");
     print_flags(r, z);
@@ -176,18 +190,22 @@ static void print_json(const struct sizing_request *r, const struct sizing *z, c
     buf_init(&out, OUT_BYTES_MAX);
     buf_append_c(&out, "{\"model\": ");
     json_write_string(&out, str_from_c(r->shape.name));
-    buf_printf(&out, ", \"device\": \"%s\", \"cards\": %u, \"tensor_parallel\": %u, "
-                     "\"pipeline_parallel\": %u, \"expert_parallel\": %s, ",
+    buf_printf(&out,
+               ", \"device\": \"%s\", \"cards\": %u, \"tensor_parallel\": %u, "
+               "\"pipeline_parallel\": %u, \"expert_parallel\": %s, ",
                r->card->name, r->n_cards, z->tp, z->pp, z->expert_parallel ? "true" : "false");
-    buf_printf(&out, "\"parameters\": %" PRIu64 ", \"active_parameters\": %" PRIu64 ", ", z->parameters,
-               z->active_parameters);
-    buf_printf(&out, "\"weight_bytes\": %" PRIu64 ", \"kv_bytes_per_token\": %" PRIu64
-                     ", \"kv_bytes_sequence\": %" PRIu64 ", \"kv_bytes\": %" PRIu64
-                     ", \"reserve_bytes\": %" PRIu64 ", ",
+    buf_printf(&out, "\"parameters\": %" PRIu64 ", \"active_parameters\": %" PRIu64 ", ",
+               z->parameters, z->active_parameters);
+    buf_printf(&out,
+               "\"weight_bytes\": %" PRIu64 ", \"kv_bytes_per_token\": %" PRIu64
+               ", \"kv_bytes_sequence\": %" PRIu64 ", \"kv_bytes\": %" PRIu64
+               ", \"reserve_bytes\": %" PRIu64 ", ",
                z->weight_bytes, z->kv_bytes_per_token, z->kv_bytes_sequence, z->kv_bytes,
                z->reserve_bytes);
-    buf_printf(&out, "\"needed_bytes\": %" PRIu64 ", \"allowed_bytes\": %" PRIu64
-                     ", \"shortfall_bytes\": %" PRIu64 ", \"fitting_sequences\": %u, \"fitting_len\": %u, ",
+    buf_printf(&out,
+               "\"needed_bytes\": %" PRIu64 ", \"allowed_bytes\": %" PRIu64
+               ", \"shortfall_bytes\": %" PRIu64
+               ", \"fitting_sequences\": %u, \"fitting_len\": %u, ",
                z->needed_bytes, z->allowed_bytes, z->shortfall_bytes, z->fitting_sequences,
                z->fitting_len);
     buf_append_c(&out, "\"decode_tokens_s\": ");

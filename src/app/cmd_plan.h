@@ -1,4 +1,5 @@
-/* cmd_plan.h - `kontor plan`: what a model needs on given cards, before anything is bought or started. */
+/* cmd_plan.h - `kontor plan`: what a model needs on given cards, before anything is bought or
+ * started. */
 #ifndef APP_CMD_PLAN_H
 #define APP_CMD_PLAN_H
 

@@ -1,4 +1,5 @@
 #include "app/inspect.h"
+#include "app/builtin.h"
 #include "app/command.h"
 #include "app/inspect_view.h"
 #include "base/check.h"
@@ -66,7 +67,7 @@ static enum status print_builtin_path(struct error *err)
     enum status rc;
 
     buf_init(&dir, 65536);
-    rc = command_builtin_dir(&dir, err);
+    rc = builtin_dir(&dir, err);
     if (rc == OK) {
         printf("%s\n", buf_c(&dir));
     }

@@ -38,7 +38,10 @@ static const struct {
     const char *alias;
     const char *name;
 } aliases[] = {
-    {"910b", "910b3"}, {"mlu370", "mlu370-x8"}, {"a100-80g", "a100"}, {"mtt-s4000", "s4000"},
+    {"910b", "910b3"},
+    {"mlu370", "mlu370-x8"},
+    {"a100-80g", "a100"},
+    {"mtt-s4000", "s4000"},
 };
 
 uint32_t card_count(void)

@@ -60,8 +60,9 @@ struct shape {
     uint32_t residual_streams; // mHC
 };
 
-/** Number of shapes in the table, and one of them. */
+/** Number of shapes in the table. */
 uint32_t shape_count(void);
+/** One of them; NULL past the end. */
 const struct shape *shape_at(uint32_t idx);
 /** Errors: NOT_FOUND (err names the nearest and all). */
 MUST_USE enum status shape_find(struct str name, struct shape *ret_shape, struct error *err);

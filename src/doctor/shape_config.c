@@ -25,8 +25,9 @@ static uint32_t number_or(struct reader *r, const char *key, uint32_t fallback)
         return fallback;
     }
     if (v->kind != JSON_INT || v->integer < 0 || v->integer > NUMBER_MAX) {
-        r->rc = error_set(r->err, E_INVALID, "config.json: %s must be a whole number up to %d, not %.*s",
-                          key, NUMBER_MAX, STR_ARG(str_slice(v->source, 0, 40)));
+        r->rc = error_set(r->err, E_INVALID,
+                          "config.json: %s must be a whole number up to %d, not %.*s", key,
+                          NUMBER_MAX, STR_ARG(str_slice(v->source, 0, 40)));
         return fallback;
     }
     return (uint32_t)v->integer;
@@ -66,8 +67,8 @@ static void read_experts(struct reader *r, struct shape *s)
     s->experts_per_token = number(r, "num_experts_per_tok");
     s->n_shared_experts = number_or(r, "n_shared_experts", 1);
     s->expert_hidden = number(r, "moe_intermediate_size");
-    s->n_dense_layers = types != NULL ? count_words(types, STR("dense"))
-                                      : number_or(r, "first_k_dense_replace", 1);
+    s->n_dense_layers =
+        types != NULL ? count_words(types, STR("dense")) : number_or(r, "first_k_dense_replace", 1);
     if (r->rc == OK && s->n_experts == 0) {
         r->rc = error_set(r->err, E_INVALID, "config.json: n_routed_experts is missing or 0");
     }
@@ -79,8 +80,8 @@ static void read_chatglm(struct reader *r, struct shape *s)
     s->n_layers = number_or(r, "num_layers", number_or(r, "num_hidden_layers", 0));
     s->ffn_hidden = number(r, "ffn_hidden_size");
     s->head_dim = number(r, "kv_channels");
-    s->n_kv_heads = flag(r, "multi_query_attention", false) ? number(r, "multi_query_group_num")
-                                                            : s->n_heads;
+    s->n_kv_heads =
+        flag(r, "multi_query_attention", false) ? number(r, "multi_query_group_num") : s->n_heads;
     s->vocab = number_or(r, "padded_vocab_size", number_or(r, "vocab_size", 0));
     s->max_positions = number(r, "seq_length");
     s->qkv_bias = flag(r, "add_qkv_bias", true);
@@ -196,7 +197,8 @@ enum status shape_from_config(const struct json_value *config, struct shape *ret
             read_next(&r, &s);
         } else {
             return error_set(err, E_UNSUPPORTED,
-                             "model_type \"%s\" is no GLM text model that can be sized", s.model_type);
+                             "model_type \"%s\" is no GLM text model that can be sized",
+                             s.model_type);
         }
     }
     if (r.rc == OK && (s.n_layers == 0 || s.n_dense_layers > s.n_layers)) {

@@ -138,7 +138,8 @@ uint64_t sizing_weight_bytes(const struct shape *s, uint32_t tp, uint32_t pp, ui
     struct part layers = sum(all_attention(s, tp), all_ffn(s, s->n_experts));
     double matrices = (layers.sliced / tp + layers.replicated) / pp * bits / 8.0;
 
-    return (uint64_t)ceil(matrices + embeddings(s) / tp * BYTES_16); // first or last stage: the worst
+    return (uint64_t)ceil(matrices +
+                          embeddings(s) / tp * BYTES_16); // first or last stage: the worst
 }
 
 uint64_t sizing_kv_bytes_per_token(const struct shape *s, uint32_t tp, uint32_t pp)
@@ -198,22 +199,23 @@ static void fill_memory(const struct sizing_request *r, struct sizing *z)
 
     z->weight_bytes = sizing_weight_bytes(&r->shape, z->tp, z->pp, r->weight_bits);
     z->kv_bytes_per_token = sizing_kv_bytes_per_token(&r->shape, z->tp, z->pp);
-    z->kv_bytes_sequence = z->kv_bytes_per_token * r->max_model_len +
-                           sizing_state_bytes(&r->shape, z->tp, z->pp);
+    z->kv_bytes_sequence =
+        z->kv_bytes_per_token * r->max_model_len + sizing_state_bytes(&r->shape, z->tp, z->pp);
     z->kv_bytes = z->kv_bytes_sequence * r->concurrency;
     z->reserve_bytes = reserve_bytes(r, z->tp);
     z->allowed_bytes = (uint64_t)(memory * GIGA * r->memory_fraction);
     fixed = z->weight_bytes + z->reserve_bytes;
     z->needed_bytes = fixed + z->kv_bytes;
-    z->shortfall_bytes = z->needed_bytes > z->allowed_bytes ? z->needed_bytes - z->allowed_bytes : 0;
+    z->shortfall_bytes =
+        z->needed_bytes > z->allowed_bytes ? z->needed_bytes - z->allowed_bytes : 0;
     room = z->allowed_bytes > fixed ? z->allowed_bytes - fixed : 0;
     z->fitting_sequences = (uint32_t)fmin((double)(room / z->kv_bytes_sequence), UINT32_MAX);
     z->fitting_len = (uint32_t)fmin((double)(room / r->concurrency / z->kv_bytes_per_token),
                                     r->shape.max_positions);
 }
 
-/* KV bytes that one decode step reads per sequence and rank: behind an indexer all index keys, but only
- * the chosen tokens. */
+/* KV bytes that one decode step reads per sequence and rank: behind an indexer all index keys, but
+ * only the chosen tokens. */
 static double kv_bytes_read(const struct sizing_request *r, const struct sizing *z)
 {
     const struct shape *s = &r->shape;
@@ -247,8 +249,8 @@ static void fill_speed(const struct sizing_request *r, struct sizing *z)
     if (r->card->bandwidth_gbs > 0) { // stages work one after the other on a step
         z->decode_tokens_s = batch / (step_bytes * z->pp / (r->card->bandwidth_gbs * GIGA));
     }
-    z->prefill_tokens_s = r->card->tflops_16 * 1e12 * z->tp * z->pp /
-                          (2.0 * (double)z->active_parameters);
+    z->prefill_tokens_s =
+        r->card->tflops_16 * 1e12 * z->tp * z->pp / (2.0 * (double)z->active_parameters);
 }
 
 static void fill(const struct sizing_request *r, uint32_t tp, struct sizing *z)
@@ -258,8 +260,9 @@ static void fill(const struct sizing_request *r, uint32_t tp, struct sizing *z)
     z->pp = r->n_cards / tp;
     z->parameters = sizing_parameters(&r->shape);
     z->active_parameters = active_parameters(&r->shape);
-    z->expert_parallel = r->shape.n_experts > 0 && tp > 1 &&
-                         (r->shape.expert_hidden % tp != 0 || r->shape.expert_hidden / tp % 128 != 0);
+    z->expert_parallel =
+        r->shape.n_experts > 0 && tp > 1 &&
+        (r->shape.expert_hidden % tp != 0 || r->shape.expert_hidden / tp % 128 != 0);
     fill_memory(r, z);
     fill_speed(r, z);
 }
@@ -280,15 +283,17 @@ static uint32_t choose_tp(const struct sizing_request *r)
 static enum status check(const struct sizing_request *r, struct error *err)
 {
     if (r->max_model_len > r->shape.max_positions) {
-        return error_set(err, E_INVALID, "--max-model-len is %u, %s was made for at most %u positions",
+        return error_set(err, E_INVALID,
+                         "--max-model-len is %u, %s was made for at most %u positions",
                          r->max_model_len, r->shape.name, r->shape.max_positions);
     }
     if (r->tp != 0 && (r->n_cards % r->tp != 0 || !sizing_tp_works(&r->shape, r->tp))) {
-        return error_set(err, E_INVALID,
-                         "tensor parallel %u does not work: it must divide %u heads%s and the %u cards",
-                         r->tp, r->shape.n_heads,
-                         r->shape.kind == SHAPE_GQA ? ", divide or be a multiple of the kv heads," : "",
-                         r->n_cards);
+        return error_set(
+            err, E_INVALID,
+            "tensor parallel %u does not work: it must divide %u heads%s and the %u cards", r->tp,
+            r->shape.n_heads,
+            r->shape.kind == SHAPE_GQA ? ", divide or be a multiple of the kv heads," : "",
+            r->n_cards);
     }
     if (r->card->memory_gb <= 0) {
         return error_set(err, E_INVALID, "the memory of %s is not known", r->card->title);
@@ -316,14 +321,16 @@ enum status sizing_compute(const struct sizing_request *request, struct sizing *
     if (z.weight_bytes + z.reserve_bytes >= z.allowed_bytes) {
         return error_set(err, E_LIMIT,
                          "%s does not fit on %u x %s: the weights alone take %" PRIu64
-                         " bytes per rank; %" PRIu64 " bytes per rank short. Use more cards, cards with "
+                         " bytes per rank; %" PRIu64
+                         " bytes per rank short. Use more cards, cards with "
                          "more memory, or a checkpoint with fewer bits (--weight-bits).",
                          r.shape.name, r.n_cards, r.card->title, z.weight_bytes, z.shortfall_bytes);
     }
-    return error_set(err, E_LIMIT,
-                     "%s does not fit on %u x %s with %u sequences of %u tokens: %" PRIu64
-                     " bytes per rank short. %u such sequences fit, or %u sequences of %u tokens; or use "
-                     "more cards.",
-                     r.shape.name, r.n_cards, r.card->title, r.concurrency, r.max_model_len,
-                     z.shortfall_bytes, z.fitting_sequences, r.concurrency, z.fitting_len);
+    return error_set(
+        err, E_LIMIT,
+        "%s does not fit on %u x %s with %u sequences of %u tokens: %" PRIu64
+        " bytes per rank short. %u such sequences fit, or %u sequences of %u tokens; or use "
+        "more cards.",
+        r.shape.name, r.n_cards, r.card->title, r.concurrency, r.max_model_len, z.shortfall_bytes,
+        z.fitting_sequences, r.concurrency, z.fitting_len);
 }

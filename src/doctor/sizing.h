@@ -1,7 +1,8 @@
 /* sizing.h - what a model needs on N cards, and how fast it can be at best: arithmetic only.
  *
- * Slicing rules: q heads by whole heads, kv heads copied where there are fewer than ranks, dense and
- * expert widths and vocabulary by rank, latent projections, router, norms and indexer on every rank.
+ * Slicing rules: q heads by whole heads, kv heads copied where there are fewer than ranks, dense
+ * and expert widths and vocabulary by rank, latent projections, router, norms and indexer on every
+ * rank.
  * Bytes unless named otherwise.  Pure; any thread.  docs/plan.md derives every formula.
  */
 #ifndef DOCTOR_SIZING_H

@@ -38,7 +38,8 @@ static void count_run(void *arg, uint32_t thread_idx)
     c->output[thread_idx] = c->input + thread_idx;
 }
 
-/* Plain variables on both sides: what the caller wrote is seen by all, what they wrote by the caller. */
+/* Plain variables on both sides: what the caller wrote is seen by all, what they wrote by the
+ * caller. */
 static void check_runs(uint32_t n_threads, uint32_t n_cpus, uint32_t n_runs)
 {
     struct pool *p = open_pool(n_threads, n_cpus);

@@ -1,4 +1,5 @@
-/* rowwise.c - the operations in which rows stand alone, on every level, against double precision. */
+/* rowwise.c - the operations in which rows stand alone, on every level, against double
+ * precision. */
 #include "compute/cpu/exp_poly.h"
 #include "compute/cpu/kernels.h"
 #include "compute/cpu/rope.h"
@@ -96,8 +97,8 @@ TEST(rmsnorm_is_exact_within_rounding)
 
 static void check_silu(struct compute *c, struct source *src)
 {
-    static const float corners[] = {0.0f, -0.0f, 87.0f, -87.0f, 88.5f, -88.5f, -88.9f, 100.0f,
-                                    -100.0f, 1e30f, -1e30f, 1e-30f, -1e-30f, 3e38f, -3e38f};
+    static const float corners[] = {0.0f,    -0.0f, 87.0f,  -87.0f, 88.5f,   -88.5f, -88.9f, 100.0f,
+                                    -100.0f, 1e30f, -1e30f, 1e-30f, -1e-30f, 3e38f,  -3e38f};
 
     for (uint32_t i = 0; i < 24; i++) {
         uint32_t n = pick_cols(src);
@@ -107,8 +108,8 @@ static void check_silu(struct compute *c, struct source *src)
 
         for (uint32_t r = 0; r < n_rows; r++) {
             for (uint32_t k = 0; k < n; k++) {
-                rows_at(x, r)[k] = k < ARRAY_COUNT(corners) && r == 0 ? corners[k]
-                                                                     : source_uniform(src, 12.0f);
+                rows_at(x, r)[k] =
+                    k < ARRAY_COUNT(corners) && r == 0 ? corners[k] : source_uniform(src, 12.0f);
                 rows_at(x, r)[n + k] = source_uniform(src, 1.0f);
             }
         }
@@ -257,8 +258,9 @@ TEST(rope_turns_the_first_dims_of_each_head)
                 float got = rows_at(x, r)[d];
                 uint32_t f = a.interleaved ? within / 2 : within % (half == 0 ? 1 : half);
                 bool first = a.interleaved ? within % 2 == 0 : within < half;
-                uint32_t partner = a.interleaved ? within ^ 1u : first ? within + half
-                                                                       : within - half;
+                uint32_t partner = a.interleaved ? within ^ 1u
+                                   : first       ? within + half
+                                                 : within - half;
                 float angle;
                 double u, v, want;
 
@@ -286,8 +288,8 @@ TEST(sine_and_cosine_are_nearly_correctly_rounded)
     struct source src = {.seed = 47};
 
     for (uint32_t i = 0; i < 200000; i++) {
-        float angle = i < 1000 ? (float)i * 0.785398163f
-                               : source_uniform(&src, i % 2 == 0 ? 10.0f : 0x1p20f);
+        float angle =
+            i < 1000 ? (float)i * 0.785398163f : source_uniform(&src, i % 2 == 0 ? 10.0f : 0x1p20f);
         float s;
         float c;
 
@@ -378,12 +380,16 @@ TEST(add_and_gather_are_exact)
     each_level(MATH_F32, check_add_and_gather);
 }
 
-/* Denormals: the bf16 instructions flush them, the other levels keep them; both are within 2^-126. */
+/* Denormals: the bf16 instructions flush them, the other levels keep them; both are within
+ * 2^-126. */
 static void check_to_bf16(struct compute *c, struct source *src)
 {
     const uint32_t head_dim = 50;
-    struct kv_layer kv = {
-        .dtype = DTYPE_BF16, .n_blocks = 3, .block_tokens = 4, .n_kv_heads = 2, .head_dim = head_dim};
+    struct kv_layer kv = {.dtype = DTYPE_BF16,
+                          .n_blocks = 3,
+                          .block_tokens = 4,
+                          .n_kv_heads = 2,
+                          .head_dim = head_dim};
     size_t n_bytes = (size_t)3 * 4 * 2 * head_dim * 2;
     uint32_t slots[12];
     struct rows k = rows_alloc(12, 2 * head_dim, 2 * head_dim + 3);
@@ -393,9 +399,9 @@ static void check_to_bf16(struct compute *c, struct source *src)
     kv.v = guard_alloc(n_bytes, 2);
     rows_fill(k, src, VALUES_WIDE);
     rows_fill(v, src, VALUES_DENORMAL);
-    rows_at(k, 3)[1] = 3.4e38f;        // rounds to infinity
-    rows_at(k, 3)[2] = 0x1.01p0f;      // ties: to even, down
-    rows_at(k, 3)[3] = 0x1.03p0f;      // and up
+    rows_at(k, 3)[1] = 3.4e38f;   // rounds to infinity
+    rows_at(k, 3)[2] = 0x1.01p0f; // ties: to even, down
+    rows_at(k, 3)[3] = 0x1.03p0f; // and up
     rows_at(k, 3)[4] = -INFINITY;
     rows_at(k, 3)[5] = NAN;
     for (uint32_t i = 0; i < 12; i++) {

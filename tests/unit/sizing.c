@@ -21,9 +21,9 @@ TEST(parameter_counts_are_the_published_ones)
         const char *name;
         double billions; // to the last digit given
     } models[] = {
-        {"glm-4-9b-chat", 9.400},   {"glm-4-9b-0414", 9.400}, {"glm-4-32b-0414", 32.566},
-        {"glm-4.5", 352.8},         {"glm-4.5-air", 106.9},   {"glm-4.7-flash", 29.94},
-        {"glm-5", 743.9},           {"glm-5.2", 743.4},       {"glm-5.3-flash", 313.3},
+        {"glm-4-9b-chat", 9.400}, {"glm-4-9b-0414", 9.400}, {"glm-4-32b-0414", 32.566},
+        {"glm-4.5", 352.8},       {"glm-4.5-air", 106.9},   {"glm-4.7-flash", 29.94},
+        {"glm-5", 743.9},         {"glm-5.2", 743.4},       {"glm-5.3-flash", 313.3},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(models); i++) {
@@ -43,17 +43,17 @@ TEST(kv_bytes_of_twelve_plans)
         uint64_t kv;
         uint64_t state;
     } plans[] = {
-        {"glm-4-9b-chat", 4, 1, 20480, 0},   // 2 * 1 head (copied) * 128 * 2 bytes * 40 layers
-        {"glm-4-9b-chat", 1, 1, 40960, 0},   // 2 * 2 * 128 * 2 * 40
-        {"glm-4-9b-chat", 2, 1, 20480, 0},   // 2 * 1 * 128 * 2 * 40
+        {"glm-4-9b-chat", 4, 1, 20480, 0},    // 2 * 1 head (copied) * 128 * 2 bytes * 40 layers
+        {"glm-4-9b-chat", 1, 1, 40960, 0},    // 2 * 2 * 128 * 2 * 40
+        {"glm-4-9b-chat", 2, 1, 20480, 0},    // 2 * 1 * 128 * 2 * 40
         {"glm-4-9b-chat-1m", 2, 1, 40960, 0}, // 2 * 2 * 128 * 2 * 40
-        {"glm-4-32b-0414", 4, 1, 31232, 0},  // 2 * 1 * 128 * 2 * 61
-        {"glm-4.5", 8, 1, 47104, 0},         // 2 * 1 * 128 * 2 * 92
-        {"glm-4.5", 8, 2, 23552, 0},         // half of the layers
-        {"glm-4.5-air", 4, 1, 47104, 0},     // 2 * 2 * 128 * 2 * 46
-        {"glm-4.7-flash", 4, 1, 54144, 0},   // (512 + 64) * 2 * 47, on every rank
-        {"glm-5", 8, 1, 109824, 0},          // 576 * 2 * 78 + 128 * 2 * 78
-        {"glm-5.2", 8, 1, 95232, 0},         // 576 * 2 * 78 + 128 * 2 * 21
+        {"glm-4-32b-0414", 4, 1, 31232, 0},   // 2 * 1 * 128 * 2 * 61
+        {"glm-4.5", 8, 1, 47104, 0},          // 2 * 1 * 128 * 2 * 92
+        {"glm-4.5", 8, 2, 23552, 0},          // half of the layers
+        {"glm-4.5-air", 4, 1, 47104, 0},      // 2 * 2 * 128 * 2 * 46
+        {"glm-4.7-flash", 4, 1, 54144, 0},    // (512 + 64) * 2 * 47, on every rank
+        {"glm-5", 8, 1, 109824, 0},           // 576 * 2 * 78 + 128 * 2 * 78
+        {"glm-5.2", 8, 1, 95232, 0},          // 576 * 2 * 78 + 128 * 2 * 21
         // 512 * 2 * 11 + 128 * 2 * 11 * 5/4; 34 KDA layers * (64*128*128 + 3*8192*3) * 4 bytes / 8
         {"glm-5.3-flash", 8, 1, 14784, 19079168},
     };
@@ -72,7 +72,8 @@ TEST(kv_bytes_of_twelve_plans)
 TEST(weights_of_a_rank_count_copied_heads_and_whole_norms)
 {
     struct shape s = shape_named("glm-4-9b-chat");
-    uint64_t layer = 1024 * 4096 + 1024 + 2 * (128 * 4096 + 128) + 4096 * 1024 + 3 * 4096 * 3424 + 2 * 4096;
+    uint64_t layer =
+        1024 * 4096 + 1024 + 2 * (128 * 4096 + 128) + 4096 * 1024 + 3 * 4096 * 3424 + 2 * 4096;
     uint64_t embeddings = UINT64_C(2) * 151552 * 4096 / 4;
 
     EXPECT_EQ_U64(sizing_weight_bytes(&s, 4, 1, 16), (40 * layer + embeddings) * 2);
@@ -202,6 +203,7 @@ TEST(published_configs_give_the_presets_again)
         snprintf(path, sizeof(path), "%s/glm/%s", material, pairs[i].file);
         EXPECT_OK(shape_read(path, &got, &err));
         EXPECT_EQ_U64(sizing_parameters(&got), sizing_parameters(&want));
-        EXPECT_EQ_U64(sizing_kv_bytes_per_token(&got, 8, 1), sizing_kv_bytes_per_token(&want, 8, 1));
+        EXPECT_EQ_U64(sizing_kv_bytes_per_token(&got, 8, 1),
+                      sizing_kv_bytes_per_token(&want, 8, 1));
     }
 }

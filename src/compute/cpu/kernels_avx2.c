@@ -1,8 +1,8 @@
 /* kernels_avx2.c - AVX2, FMA, F16C: 8 float lanes, 16 registers.
  *
  * Up to 2 rows take a whole tile line (4 vectors) at a time, so that a stream of weights is read in
- * order.  From 3 to 6 rows, half a tile (2 vectors) is what the registers hold; both halves are done
- * for BLOCK_K terms before the next ones, which are then still in L1.
+ * order.  From 3 to 6 rows, half a tile (2 vectors) is what the registers hold; both halves are
+ * done for BLOCK_K terms before the next ones, which are then still in L1.
  */
 #include "compute/cpu/exp_poly.h"
 #include "compute/cpu/kernels.h"
@@ -16,7 +16,7 @@
 #define ROWS_MAX 6
 #define ROWS_WHOLE 2
 #define BLOCK_K 128
-#define AHEAD 8192   // bytes a tile is fetched ahead, from AHEAD_ROWS rows on: multiplying hides the
+#define AHEAD 8192 // bytes a tile is fetched ahead, from AHEAD_ROWS rows on: multiplying hides the
 #define AHEAD_ROWS 4 // processor's own prefetching too late (docs/speed-log.md)
 
 /* What a line of the tile holds, and how rows of activations stand. */
@@ -56,6 +56,7 @@ static INLINE __m256 load_columns(const char *line, size_t col, enum form form, 
 }
 
 /* n_vecs vectors of columns from `col` on, terms [k, k_end), of n_rows rows. */
+// tidy-allow: parameters because all but the first are constants once it is inlined
 static INLINE void mm_block(const struct call *call, size_t col, size_t k, size_t k_end, bool first,
                             enum form form, size_t n_vecs, size_t n_rows)
 {
@@ -236,8 +237,8 @@ static void panel_f32(float *panel, const float *const *rows, size_t n_rows, siz
         __m256i v[8];
 
         for (size_t r = 0; r < 8; r++) {
-            __m256 x = r < n_rows ? _mm256_maskload_ps(rows[r] + k, tail_mask(n))
-                                  : _mm256_setzero_ps();
+            __m256 x =
+                r < n_rows ? _mm256_maskload_ps(rows[r] + k, tail_mask(n)) : _mm256_setzero_ps();
 
             v[r] = round ? round_bits_bf16(x) : _mm256_castps_si256(x);
         }

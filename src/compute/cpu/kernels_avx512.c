@@ -1,7 +1,7 @@
 /* kernels_avx512.c - AVX-512 F, BW, VL, DQ: 16 float lanes, 32 registers.
  *
- * A panel of up to 12 rows times one tile keeps 24 sums in registers; per k it loads one line of the
- * tile (and widens it) and broadcasts n_rows activations.
+ * A panel of up to 12 rows times one tile keeps 24 sums in registers; per k it loads one line of
+ * the tile (and widens it) and broadcasts n_rows activations.
  */
 #include "compute/cpu/exp_poly.h"
 #include "compute/cpu/kernels.h"
@@ -11,7 +11,7 @@
 #include <math.h>
 
 #define LANES 16
-#define AHEAD 8192   // bytes a tile is fetched ahead, from AHEAD_ROWS rows on: multiplying hides the
+#define AHEAD 8192 // bytes a tile is fetched ahead, from AHEAD_ROWS rows on: multiplying hides the
 #define AHEAD_ROWS 4 // processor's own prefetching too late (docs/speed-log.md)
 #define AHEAD_ROWS_F32 6
 
@@ -57,8 +57,8 @@ static INLINE void add_line(__m512 sums[PANEL_ROWS_MAX][2], __m512 w0, __m512 w1
     }
 }
 
-static INLINE void mm_pairs_rows(float *acc, size_t acc_stride, const void *tile,
-                                 const void *panel, size_t n_k, bool first, size_t n_rows)
+static INLINE void mm_pairs_rows(float *acc, size_t acc_stride, const void *tile, const void *panel,
+                                 size_t n_k, bool first, size_t n_rows)
 {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
     const uint32_t *w = tile;
@@ -80,6 +80,7 @@ static INLINE void mm_pairs_rows(float *acc, size_t acc_stride, const void *tile
     store_sums(sums, acc, acc_stride, n_rows);
 }
 
+// tidy-allow: parameters because the last two are constants once it is inlined
 static INLINE void mm_line_rows(float *acc, size_t acc_stride, const void *tile, const void *panel,
                                 size_t n_k, bool first, enum form form, size_t n_rows)
 {
@@ -147,8 +148,8 @@ static void panel_f32(float *panel, const float *const *rows, size_t n_rows, siz
         __m512i v[16];
 
         for (size_t r = 0; r < 16; r++) {
-            __m512 x = r < n_rows ? _mm512_maskz_loadu_ps(tail_mask(n), rows[r] + k)
-                                  : _mm512_setzero_ps();
+            __m512 x =
+                r < n_rows ? _mm512_maskz_loadu_ps(tail_mask(n), rows[r] + k) : _mm512_setzero_ps();
 
             v[r] = round ? round_bits_bf16(x) : _mm512_castps_si512(x);
         }

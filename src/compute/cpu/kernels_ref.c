@@ -1,7 +1,7 @@
 /* kernels_ref.c - the reference level: plain C, one value after the other.
  *
- * What the other levels are compared with, and what runs on a machine without any of them.  Compiled
- * without contraction (-ffp-contract=off), so a product is rounded before it is added.
+ * What the other levels are compared with, and what runs on a machine without any of them.
+ * Compiled without contraction (-ffp-contract=off), so a product is rounded before it is added.
  */
 #include "compute/cpu/exp_poly.h"
 #include "compute/cpu/halves.h"

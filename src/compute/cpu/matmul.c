@@ -36,12 +36,12 @@ struct matmul_job {
     struct compute *c;
     const struct matmul_args *a;
     kernel_mm mm;
-    bool pairs;             // panels hold bf16 pairs
-    size_t value_bytes;     // of one activation in a panel
+    bool pairs;         // panels hold bf16 pairs
+    size_t value_bytes; // of one activation in a panel
     size_t k_ends[COMPUTE_K_SEGMENTS];
     size_t block_k;
-    uint32_t row_begin;     // first row of the chunk
-    uint32_t n_rows;        // rows of the chunk
+    uint32_t row_begin; // first row of the chunk
+    uint32_t n_rows;    // rows of the chunk
     uint32_t n_panels;
     uint32_t n_tiles;
     uint32_t task_tiles;
@@ -134,8 +134,8 @@ static void add_block(const struct matmul_job *job, const struct span *span, flo
     size_t weight_bytes = dtype_bytes(w->dtype);
 
     for (uint32_t t = span->tile_begin; t < span->tile_end; t++) {
-        const char *tile = (const char *)w->packed +
-                           ((size_t)t * w->n_in + k) * TILE_COLS * weight_bytes;
+        const char *tile =
+            (const char *)w->packed + ((size_t)t * w->n_in + k) * TILE_COLS * weight_bytes;
 
         for (uint32_t p = span->panel_from; p < span->panel_to; p++) {
             size_t n_rows = panel_begin(job, p + 1) - panel_begin(job, p);
@@ -216,9 +216,8 @@ static uint32_t cut_tasks(struct matmul_job *job)
     job->task_panels = TASK_PANELS_MAX;
     job->n_panel_groups = (job->n_panels + job->task_panels - 1) / job->task_panels;
     // few rows: one tile after the other, read in order; many: tiles share each look at the panels
-    job->task_tiles = job->n_rows * job->a->w->n_in * job->value_bytes <= RESIDENT_BYTES
-                          ? 1
-                          : TASK_TILES_MAX;
+    job->task_tiles =
+        job->n_rows * job->a->w->n_in * job->value_bytes <= RESIDENT_BYTES ? 1 : TASK_TILES_MAX;
     do {
         n_tasks = (job->n_tiles + job->task_tiles - 1) / job->task_tiles * job->n_panel_groups;
     } while (n_tasks < n_wanted && --job->task_tiles > 0);
