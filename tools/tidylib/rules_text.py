@@ -17,7 +17,7 @@ def check(source, report):
             report(number, "trailing-blank", "blanks at the end of the line")
         if "\t" in line and source.name not in TABS_ALLOWED:
             report(number, "tab", "tab character")
-        limit = COLUMNS_MAX_PYTHON if source.suffix == ".py" else COLUMNS_MAX
+        limit = COLUMNS_MAX_PYTHON if source.suffix == "py" else COLUMNS_MAX
         if source.suffix in NARROW and len(line) > limit:
             if not source.is_allowed("columns", number):
                 report(number, "columns", f"{len(line)} columns, the limit is {limit}")
