@@ -448,6 +448,38 @@ TEST(the_screen_counts_what_cannot_be_represented)
     EXPECT_EQ_U64(counts.n_overflow, 0);
 }
 
+/* Every 16-bit pattern, alone among ones at a changing place, against the definition. */
+TEST(the_screen_is_right_for_every_pattern_and_type)
+{
+    static const enum dtype all[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
+
+    for (uint32_t bits = 0; bits < 65536; bits++) {
+        for (size_t from = 1; from < 3; from++) {
+            uint16_t in[300];
+            float wide;
+
+            for (size_t i = 0; i < 300; i++) {
+                in[i] = all[from] == DTYPE_BF16 ? 0x3f80 : 0x3c00;
+            }
+            in[bits % 300] = (uint16_t)bits;
+            values_convert(&wide, DTYPE_F32, &in[bits % 300], all[from], 1);
+            for (size_t to = 0; to < 3; to++) {
+                struct values_screen counts = {0, 0};
+                uint16_t out;
+                float back = wide;
+
+                if (to > 0) {
+                    values_convert(&out, all[to], &wide, DTYPE_F32, 1);
+                    values_convert(&back, DTYPE_F32, &out, all[to], 1);
+                }
+                values_screen(in, all[from], all[to], 300, &counts);
+                EXPECT_EQ_U64(counts.n_not_finite, !isfinite(wide));
+                EXPECT_EQ_U64(counts.n_overflow, isfinite(wide) && !isfinite(back));
+            }
+        }
+    }
+}
+
 TEST(bad_rows_are_found)
 {
     float logits[] = {1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f};
