@@ -66,9 +66,8 @@ static void list_cards(void)
         printf("%-15s %-32s %5.0f GB %6.0f GB/s %6.0f TFLOPS%s (%s)\n", c->name, c->title,
                c->memory_gb, c->bandwidth_gbs, c->tflops_16, c->bf16 ? "" : ", no bf16", c->source);
     }
-    printf(
-        "0: not known. The last column says where the figures come from; none was measured "
-        "here.\n");
+    printf("0: not known. The last column says where the figures come from; none was measured "
+           "here.\n");
 }
 
 /* "910b:4" */
@@ -138,15 +137,13 @@ static void print_flags(const struct sizing_request *r, const struct sizing *z)
     printf(" --dtype %s --max-model-len %u --max-num-seqs %u --gpu-memory-utilization %g%s\n",
            dtype, length(r), r->concurrency, r->memory_fraction,
            z->expert_parallel ? " --enable-expert-parallel" : "");
-    printf(
-        "Kontor (CPU today, one device):\n"
-        "  kontor serve DIR --max-model-len %u --max-num-seqs %u\n",
-        length(r), r->concurrency);
+    printf("Kontor (CPU today, one device):\n"
+           "  kontor serve DIR --max-model-len %u --max-num-seqs %u\n",
+           length(r), r->concurrency);
     if (!r->card->bf16) {
-        printf(
-            "\nwarning: this card has no bfloat16, and GLM-4-0414 activations overflow float16 "
-            "(answers "
-            "turn into \"!!!!\"). Take another card for these models.\n");
+        printf("\nwarning: this card has no bfloat16, and GLM-4-0414 activations overflow float16 "
+               "(answers "
+               "turn into \"!!!!\"). Take another card for these models.\n");
     }
 }
 

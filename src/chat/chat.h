@@ -112,11 +112,11 @@ struct chat_event {
     enum chat_event_kind kind;
     /* TEXT, REASONING, TOOL_CALL arguments: whole characters, may hold several tokens */
     struct str text;
-    uint32_t tool_index;  // TOOL_CALL
-    struct str tool_id;   // TOOL_CALL, first delta only
-    struct str tool_name; // TOOL_CALL, first delta only
+    uint32_t tool_index;      // TOOL_CALL
+    struct str tool_id;       // TOOL_CALL, first delta only
+    struct str tool_name;     // TOOL_CALL, first delta only
     const int32_t *token_ids; // [n_tokens] tokens of this text; held-back ones come with it
-    const float *logprobs; // [n_tokens] natural log of the sampled token's probability, or NULL
+    const float *logprobs;    // [n_tokens] natural log of the sampled token's probability, or NULL
     uint32_t n_tokens;
     enum chat_finish finish;            // DONE
     struct str stop_reason;             // DONE: the stop string that matched, or empty

@@ -78,8 +78,8 @@ struct option_report {
     struct buf warnings;
 };
 
-/** Same without printing: problems and warnings are appended to `report`.  For tests and other front
- *  ends. */
+/** Same without printing: problems and warnings are appended to `report`.  For tests and other
+ *  front ends. */
 MUST_USE enum status option_parse_quiet(const struct option_set *set, int argc, char **argv,
                                         struct arena *arena, struct option_values **ret_values,
                                         struct option_report *report);
