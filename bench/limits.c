@@ -48,8 +48,8 @@ __attribute__((target("avx2"))) static uint64_t read_avx2(const char *ptr, size_
     }
     for (size_t at = 0; at + 256 <= n_bytes; at += 256) {
         for (int i = 0; i < 8; i++) {
-            sum[i] = _mm256_xor_si256(
-                sum[i], _mm256_load_si256((const void *)(ptr + at + (size_t)i * 32)));
+            sum[i] = _mm256_xor_si256(sum[i],
+                                      _mm256_load_si256((const void *)(ptr + at + (size_t)i * 32)));
         }
     }
     for (int i = 1; i < 8; i++) {

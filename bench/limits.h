@@ -9,7 +9,8 @@
 
 #include <stddef.h>
 
-/** Count processor time of the process instead of time on the wall: on a busy machine, one thread. */
+/** Count processor time of the process instead of time on the wall: on a busy machine, one
+ * thread. */
 void limits_use_cpu_time(void);
 /** Seconds since some moment, of the chosen clock. */
 double limits_now_s(void);

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Make small random glm4 checkpoints of many shapes with Hugging Face transformers, what transformers
-computes on them, and compare `kontor eval` with that.  Outside the test run: needs PyTorch.
+"""Make small random glm4 checkpoints of many shapes with Hugging Face transformers, with what
+transformers computes on them, and compare `kontor eval` with that.  Outside the test run: needs
+PyTorch.
 
     python3 -m venv VENV && VENV/bin/pip install torch transformers safetensors numpy
     VENV/bin/python tools/make_checkpoints.py OUT_DIR [--kontor build/kontor] [--only NAME]
 
-Each OUT_DIR/NAME holds config.json, model.safetensors, ids.txt, logits_f32.npy, logits_bf16.npy (the model
-loaded in bfloat16) and greedy.txt.  With --kontor every kernel level the machine has is checked:
+Each OUT_DIR/NAME holds config.json, model.safetensors, ids.txt, logits_f32.npy, logits_bf16.npy
+(the model loaded in bfloat16) and greedy.txt.  With --kontor every kernel level the machine has is
+checked:
 
     float32   largest logit error <= 1e-4 and greedy ids equal
     bfloat16  largest error <= 1.5 x the error of transformers' own bfloat16 run
@@ -136,8 +138,8 @@ def make(folder, config, n_tokens, seed):
 def evaluate(kontor, folder, level, dtype, *more):
     """(logits, greedy ids), or None when this machine lacks the level."""
     out = folder / "out.npy"
-    run = subprocess.run([kontor, "eval", "--model", folder, "--ids", folder / "ids.txt", "--dtype", dtype,
-                          "--logits-out", out, "--cpu-level", level, *more],
+    run = subprocess.run([kontor, "eval", "--model", folder, "--ids", folder / "ids.txt",
+                          "--dtype", dtype, "--logits-out", out, "--cpu-level", level, *more],
                          capture_output=True, text=True)
     if run.returncode != 0 and "level" in run.stderr:
         return None

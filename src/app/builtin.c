@@ -1,4 +1,4 @@
-#include "app/command.h"
+#include "app/builtin.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static struct str program_dir(char *memory, size_t cap)
     return str_slice(path, 0, path.len > 0 ? path.len - 1 : 0);
 }
 
-enum status command_builtin_dir(struct buf *out, struct error *err)
+enum status builtin_dir(struct buf *out, struct error *err)
 {
     static const char *const places[] = {
         "/../share/kontor/builtin-model", // installed
@@ -59,7 +59,8 @@ enum status command_builtin_dir(struct buf *out, struct error *err)
         }
     }
     buf_reset(out);
-    return error_set(err, E_NOT_FOUND,
-                     "the built-in model is not installed beside this program; name a checkpoint folder, "
-                     "or set KONTOR_SHARE to the folder that holds builtin-model");
+    return error_set(
+        err, E_NOT_FOUND,
+        "the built-in model is not installed beside this program; name a checkpoint folder, "
+        "or set KONTOR_SHARE to the folder that holds builtin-model");
 }

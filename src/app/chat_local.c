@@ -22,10 +22,10 @@ struct local {
     struct engine *engine;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct buf text;      // lock: arrived, not yet printed
-    bool ended;           // lock
+    struct buf text; // lock: arrived, not yet printed
+    bool ended;      // lock
     enum chat_finish finish;
-    bool failed;          // lock
+    bool failed; // lock
     char failure[ERROR_TEXT_MAX];
 };
 

@@ -193,7 +193,8 @@ static enum status remote_ask(void *self, const struct chat_turn *turn, struct b
         rc = send_call(r, &c, "POST", "/v1/chat/completions", buf_str(&body), err);
     }
     if (rc == OK && !c.finished) {
-        rc = error_set(err, E_CLOSED, "the server ended the answer without saying that it is complete");
+        rc = error_set(err, E_CLOSED,
+                       "the server ended the answer without saying that it is complete");
     }
     call_done(&c);
     buf_done(&body);
@@ -243,7 +244,8 @@ enum status chat_remote_open(const char *url, const char *model, const char *key
     if (str_ends(base, STR("/v1"))) {
         base.len -= 3;
     }
-    if (base.len >= sizeof(r->base) || (key != NULL && strlen(key) + 8 > sizeof(r->authorization)) ||
+    if (base.len >= sizeof(r->base) ||
+        (key != NULL && strlen(key) + 8 > sizeof(r->authorization)) ||
         (model != NULL && strlen(model) >= sizeof(r->model))) {
         rc = error_set(err, E_LIMIT, "the URL, the key or the model's name is too long");
         goto out;

@@ -20,28 +20,31 @@ static const struct option options[] = {
     {"url", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "URL",
      "Server to talk to. Default: http://127.0.0.1:8000.", NULL, NULL, 0, 0},
     {"model", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "DIR|builtin",
-     "Load this checkpoint in this process instead of asking a server; `builtin` is the demonstration "
-     "model.",
+     "Load this checkpoint in this process instead of asking a server; `builtin` is the "
+     "demonstration model.",
      NULL, NULL, 0, 0},
     {"model-name", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "NAME",
      "Served model to ask for. Default: the first one that the server lists.", NULL, NULL, 0, 0},
     {"api-key", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "KEY",
      "Key to send. Default: the variables KONTOR_API_KEY, then OPENAI_API_KEY.", NULL, NULL, 0, 0},
-    {"system", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "TEXT", "System message in front.", NULL, NULL,
-     0, 0},
+    {"system", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "TEXT", "System message in front.", NULL,
+     NULL, 0, 0},
     {"prompt", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "TEXT",
      "Ask this one question, print the answer and stop.", NULL, NULL, 0, 0},
-    {"temperature", NULL, OPTION_FRACTION, OPTION_HONOUR, NULL, "T", "0 is greedy.", NULL, NULL, 0, 2},
-    {"max-tokens", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N", "Longest answer in tokens.", NULL, NULL,
-     1, 4294967295.0},
+    {"temperature", NULL, OPTION_FRACTION, OPTION_HONOUR, NULL, "T", "0 is greedy.", NULL, NULL, 0,
+     2},
+    {"max-tokens", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N", "Longest answer in tokens.", NULL,
+     NULL, 1, 4294967295.0},
     {"max-model-len", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N",
      "With --model: longest context in tokens.", NULL, NULL, 0, 0},
 };
 
 const struct option_set cmd_chat_options = {
     .usage = "kontor chat [--url URL | --model DIR] [options]",
-    .about = "Talk to a model in the terminal. Answers stream; Ctrl-C stops an answer, Ctrl-D ends.\n"
-             "Inside: /clear forgets the conversation, /system TEXT sets the system message, /help, /exit.",
+    .about =
+        "Talk to a model in the terminal. Answers stream; Ctrl-C stops an answer, Ctrl-D ends.\n"
+        "Inside: /clear forgets the conversation, /system TEXT sets the system message, /help, "
+        "/exit.",
     .options = options,
     .n_options = ARRAY_COUNT(options),
     .epilog = "Lines from a pipe are asked one after the other.\n"
@@ -217,12 +220,13 @@ static enum status open_peer(const struct option_values *v, struct chat_peer *pe
     }
     key = key != NULL ? key : getenv("KONTOR_API_KEY");
     key = key != NULL ? key : getenv("OPENAI_API_KEY");
-    rc = chat_remote_open(url != NULL ? url : "http://127.0.0.1:8000", option_string(v, "model-name"),
-                          key, peer, err);
+    rc = chat_remote_open(url != NULL ? url : "http://127.0.0.1:8000",
+                          option_string(v, "model-name"), key, peer, err);
     if (rc == E_IO && url == NULL) {
-        return error_prefix(err, rc,
-                            "no server on 127.0.0.1:8000; start one with `kontor serve`, name one with "
-                            "--url, or load a checkpoint with --model");
+        return error_prefix(
+            err, rc,
+            "no server on 127.0.0.1:8000; start one with `kontor serve`, name one with "
+            "--url, or load a checkpoint with --model");
     }
     return rc;
 }
@@ -240,7 +244,8 @@ static int chat(const struct option_values *v)
 
     if (rc != OK) {
         command_failed("chat", err.text);
-        return rc == E_INVALID && option_string(v, "url") != NULL && option_string(v, "model") != NULL
+        return rc == E_INVALID && option_string(v, "url") != NULL &&
+                       option_string(v, "model") != NULL
                    ? EXIT_CODE_USAGE
                    : EXIT_CODE_FAILED;
     }

@@ -1,4 +1,5 @@
-/* cmd_chat.h - `kontor chat`: a conversation in the terminal, with a server or with a checkpoint. */
+/* cmd_chat.h - `kontor chat`: a conversation in the terminal, with a server or with a
+ * checkpoint. */
 #ifndef APP_CMD_CHAT_H
 #define APP_CMD_CHAT_H
 

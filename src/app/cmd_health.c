@@ -14,8 +14,8 @@
 static const struct permit permit = {LABEL_PUBLIC, "health"}; // the request says nothing
 
 static const struct option options[] = {
-    {"timeout", NULL, OPTION_COUNT, OPTION_HONOUR, "10", "SECONDS", "Give up after this long.", NULL,
-     NULL, 1, 3600},
+    {"timeout", NULL, OPTION_COUNT, OPTION_HONOUR, "10", "SECONDS", "Give up after this long.",
+     NULL, NULL, 1, 3600},
 };
 
 const struct option_set cmd_health_options = {
@@ -24,7 +24,8 @@ const struct option_set cmd_health_options = {
     .positional = "URL",
     .options = options,
     .n_options = ARRAY_COUNT(options),
-    .epilog = "exit codes: 0 healthy, 1 loading, draining, unhealthy or not reachable, 2 wrong usage",
+    .epilog =
+        "exit codes: 0 healthy, 1 loading, draining, unhealthy or not reachable, 2 wrong usage",
 };
 
 static bool on_body(void *user, struct str piece)
@@ -44,7 +45,8 @@ static void health_url(const char *root, char url[URL_BYTES_MAX])
     if (str_ends(s, STR("/v1"))) {
         s.len -= 3;
     }
-    snprintf(url, URL_BYTES_MAX, "%.*s%s", STR_ARG(s), str_ends(s, STR("/health")) ? "" : "/health");
+    snprintf(url, URL_BYTES_MAX, "%.*s%s", STR_ARG(s),
+             str_ends(s, STR("/health")) ? "" : "/health");
 }
 
 static int ask(const struct option_values *v)

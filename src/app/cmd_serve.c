@@ -1,5 +1,6 @@
-/* Two threads at start: the main thread opens the port and runs the loop at once (so that a taken port
- * fails before a long load, and probes get 503 `loading`); a loader thread creates the engine. */
+/* Two threads at start: the main thread opens the port and runs the loop at once (so that a taken
+ * port fails before a long load, and probes get 503 `loading`); a loader thread creates the
+ * engine. */
 #include "app/cmd_serve.h"
 #include "app/command.h"
 #include "app/engine_options.h"
@@ -25,11 +26,11 @@ struct serve {
     struct option_values *values;
     struct engine_options engine_options;
     struct gateway_options gateway_options;
-    const char *default_name;    // when no --served-model-name was given
-    const char *env_key;         // of KONTOR_API_KEY or VLLM_API_KEY
-    struct gateway *gateway;     // set by on_listening
-    struct engine *engine;       // set by the loader, read after it was joined
-    struct progress progress;    // loader thread only
+    const char *default_name; // when no --served-model-name was given
+    const char *env_key;      // of KONTOR_API_KEY or VLLM_API_KEY
+    struct gateway *gateway;  // set by on_listening
+    struct engine *engine;    // set by the loader, read after it was joined
+    struct progress progress; // loader thread only
     pthread_t loader;
     bool loader_runs;
     atomic_bool loader_finished; // loader writes, main reads after the loop ended
@@ -37,7 +38,8 @@ struct serve {
 
 static bool is_loopback(const char *host)
 {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0;
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
+           strcmp(host, "::1") == 0;
 }
 
 static void *load_main(void *user)
@@ -68,8 +70,8 @@ static void on_listening(void *user, struct gateway *gw, uint16_t port)
         log_event(LOG_LEVEL_WARN, "port_taken", "wanted=%u listening=%u", (unsigned)wanted, port);
     }
     log_event(LOG_LEVEL_INFO, "listening", "url=http://%s%s%s:%u model=%s",
-              strchr(host, ':') != NULL ? "[" : "", host, strchr(host, ':') != NULL ? "]" : "", port,
-              s->gateway_options.served_names[0]);
+              strchr(host, ':') != NULL ? "[" : "", host, strchr(host, ':') != NULL ? "]" : "",
+              port, s->gateway_options.served_names[0]);
     if (!is_loopback(host)) {
         log_event(LOG_LEVEL_WARN, "plain_http",
                   "reason=\"other machines reach this port without TLS\" keys=%u%s",

@@ -19,14 +19,7 @@ struct command {
     const struct option_set *options;
 };
 
-/** The table, in the order of `kontor --help`. */
-const struct command *command_table(uint32_t *ret_n);
-
 /** Print "kontor COMMAND: text" to stderr and return EXIT_CODE_FAILED. */
 int command_failed(const char *command, const char *text);
-
-/** Folder of the built-in model, appended to `out`: $KONTOR_SHARE, beside the binary's prefix
- *  (../share/kontor/builtin-model), or the source tree's share/builtin-model.  Errors: NOT_FOUND. */
-MUST_USE enum status command_builtin_dir(struct buf *out, struct error *err);
 
 #endif

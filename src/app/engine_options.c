@@ -1,5 +1,5 @@
 #include "app/engine_options.h"
-#include "app/command.h"
+#include "app/builtin.h"
 #include "base/check.h"
 
 #include <stdio.h>
@@ -34,7 +34,7 @@ static enum status builtin_model(struct engine_options *o, struct error *err)
     enum status rc;
 
     buf_init(&dir, sizeof(o->dir) - 1);
-    rc = command_builtin_dir(&dir, err);
+    rc = builtin_dir(&dir, err);
     if (rc == OK) {
         snprintf(o->dir, sizeof(o->dir), "%s", buf_c(&dir));
         snprintf(o->name, sizeof(o->name), "kontor-demo");
@@ -93,7 +93,8 @@ static enum engine_load_format read_load_format(const char *word)
     return strcmp(word, "safetensors") == 0 ? ENGINE_LOAD_SAFETENSORS : ENGINE_LOAD_AUTO;
 }
 
-/* vLLM's flag takes a path or the template itself; Jinja text has a brace and a percent or brace. */
+/* vLLM's flag takes a path or the template itself; Jinja text has a brace and a percent or
+ * brace. */
 static void read_template(struct engine_config *c, const char *word)
 {
     if (word != NULL && (strstr(word, "{%") != NULL || strstr(word, "{{") != NULL)) {
@@ -121,8 +122,8 @@ enum status engine_options_read(const struct option_values *v, struct engine_opt
     memset(o, 0, sizeof(*o));
     engine_config_default(c);
     if (flag != NULL && word != NULL && strcmp(flag, word) != 0) {
-        return error_set(err, E_INVALID, "two models are named: %s and --model %s; leave one out", word,
-                         flag);
+        return error_set(err, E_INVALID, "two models are named: %s and --model %s; leave one out",
+                         word, flag);
     }
     rc = engine_options_model(o, word != NULL ? word : flag, err);
     if (rc != OK) {

@@ -1,4 +1,5 @@
-/* engine_options.h - from the option table of `serve` (and `chat --model`) to struct engine_config. */
+/* engine_options.h - from the option table of `serve` (and `chat --model`) to struct
+ * engine_config. */
 #ifndef APP_ENGINE_OPTIONS_H
 #define APP_ENGINE_OPTIONS_H
 
@@ -27,7 +28,8 @@ MUST_USE enum status engine_options_model(struct engine_options *o, const char *
 
 /**
  * Fill `o` from a parsed command line of serve_options.
- * Errors: those of engine_options_model; INVALID: --model beside the argument, preset without dummy.
+ * Errors: those of engine_options_model; INVALID: --model beside the argument, preset without
+ * dummy.
  */
 MUST_USE enum status engine_options_read(const struct option_values *v, struct engine_options *o,
                                          struct error *err);

@@ -24,10 +24,12 @@ static const struct option option_table[] = {
     {"logits-out", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "F.npy",
      "Write the logits as a NumPy array, float32 [n_tokens, vocab].", NULL, NULL, 0, 0},
     {"greedy", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N",
-     "Print N continued token ids, always the most likely one; end-of-sequence tokens do not stop it.",
+     "Print N continued token ids, always the most likely one; end-of-sequence tokens do not "
+     "stop it.",
      NULL, NULL, 1, GREEDY_MAX},
     {"dtype", NULL, OPTION_CHOICE, OPTION_HONOUR, "auto", "TYPE",
-     "Type of the weights; float32 also computes in float32. auto: bfloat16, fp16 checkpoints stay fp16.",
+     "Type of the weights; float32 also computes in float32. auto: bfloat16, fp16 checkpoints "
+     "stay fp16.",
      "auto|half|float16|bfloat16|float|float32", NULL, 0, 0},
     {"threads", NULL, OPTION_COUNT, OPTION_HONOUR, NULL, "N",
      "Compute threads. Default: what affinity and the container's quota allow.", NULL, NULL, 1,
@@ -41,9 +43,9 @@ static const struct option option_table[] = {
 
 const struct option_set eval_options = {
     .usage = "kontor eval --model DIR --ids FILE [--logits-out F.npy] [--greedy N] [options]",
-    .about =
-        "Runs a token sequence through a checkpoint and writes its logits, or continues it greedily. "
-        "For comparing with other implementations.",
+    .about = "Runs a token sequence through a checkpoint and writes its logits, or continues it "
+             "greedily. "
+             "For comparing with other implementations.",
     .options = option_table,
     .n_options = ARRAY_COUNT(option_table),
     .epilog = "exit codes: 0 done, 1 failed (the message says why), 2 wrong usage",

@@ -1,4 +1,5 @@
 #include "app/inspect.h"
+#include "app/builtin.h"
 #include "app/command.h"
 #include "app/inspect_view.h"
 #include "base/check.h"
@@ -40,14 +41,15 @@ static const struct option option_table[] = {
 const struct option_set inspect_options = {
     .usage = "kontor inspect DIR|preset:NAME [options]",
     .about =
-        "Shows what a checkpoint folder holds: architecture, parameters, tensors, the memory it needs, "
+        "Shows what a checkpoint folder holds: architecture, parameters, tensors, the memory it "
+        "needs, "
         "and every fault of the folder in one report.",
     .positional = "DIR",
     .options = option_table,
     .n_options = ARRAY_COUNT(option_table),
-    .epilog =
-        "exit codes: 0 sound, 1 the folder has faults or the model does not fit into memory, 2 wrong "
-        "usage",
+    .epilog = "exit codes: 0 sound, 1 the folder has faults or the model does not fit into memory, "
+              "2 wrong "
+              "usage",
 };
 
 struct inspect {
@@ -65,7 +67,7 @@ static enum status print_builtin_path(struct error *err)
     enum status rc;
 
     buf_init(&dir, 65536);
-    rc = command_builtin_dir(&dir, err);
+    rc = builtin_dir(&dir, err);
     if (rc == OK) {
         printf("%s\n", buf_c(&dir));
     }

@@ -207,7 +207,7 @@ void inspect_view_text(const struct inspect_view *v, struct buf *out)
     if (v->config != NULL && v->config->architecture[0] != '\0') {
         buf_printf(out, "architecture  %s (%s)\n", v->config->architecture, v->config->model_type);
     }
-    if (v->has_shape) {
+    if (v->config != NULL && v->has_shape) {
         print_shape(v->config, out);
     }
     if (v->checkpoint != NULL) {
@@ -338,7 +338,7 @@ void inspect_view_json(const struct inspect_view *v, struct buf *out)
         write_text(out, "architecture", v->config->architecture);
         write_text(out, "model_type", v->config->model_type);
     }
-    if (v->has_shape) {
+    if (v->config != NULL && v->has_shape) {
         write_shape(v->config, out);
     }
     if (v->checkpoint != NULL) {

@@ -108,7 +108,8 @@ bool line_input_read(struct line_input *in, struct buf *line)
 #else
     found = read_plain(in, line);
 #endif
-    while (line->len > 0 && (line->ptr[line->len - 1] == '\n' || line->ptr[line->len - 1] == '\r')) {
+    while (line->len > 0 &&
+           (line->ptr[line->len - 1] == '\n' || line->ptr[line->len - 1] == '\r')) {
         line->len--;
     }
     return found;

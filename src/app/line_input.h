@@ -1,6 +1,6 @@
-/* line_input.h - lines from the person at the terminal, with editing and history when libedit is built
- * in; plain lines otherwise and when stdin is no terminal.  History stays in memory: prompts are
- * nobody else's business.  Main thread only.
+/* line_input.h - lines from the person at the terminal, with editing and history when libedit is
+ * built in; plain lines otherwise and when stdin is no terminal.  History stays in memory: prompts
+ * are nobody else's business.  Main thread only.
  */
 #ifndef APP_LINE_INPUT_H
 #define APP_LINE_INPUT_H

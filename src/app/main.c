@@ -1,5 +1,6 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_health.h"
+#include "app/cmd_plan.h"
 #include "app/cmd_serve.h"
 #include "app/command.h"
 #include "app/eval.h"
@@ -16,27 +17,19 @@ static const struct command commands[] = {
     {"chat", "talk to a server or a checkpoint in the terminal", cmd_chat_run, &cmd_chat_options},
     {"inspect", "show a checkpoint's shape, tensors, memory plan and every fault", inspect_run,
      &inspect_options},
-    {"eval", "write the logits of a token sequence, or continue it greedily", eval_run, &eval_options},
+    {"eval", "write the logits of a token sequence, or continue it greedily", eval_run,
+     &eval_options},
+    {"plan", "what a model needs on given accelerator cards, before anything is started",
+     cmd_plan_run, &cmd_plan_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };
 
-const struct command *command_table(uint32_t *ret_n)
-{
-    *ret_n = ARRAY_COUNT(commands);
-    return commands;
-}
-
-int command_failed(const char *command, const char *text)
-{
-    fprintf(stderr, "kontor %s: %s\n", command, text);
-    return EXIT_CODE_FAILED;
-}
-
 static void print_usage(FILE *to)
 {
-    fprintf(to, "usage: kontor COMMAND [options]\n\n"
-                "Runs GLM language models on your own machines and keeps the books.\n\ncommands:\n");
+    fprintf(to,
+            "usage: kontor COMMAND [options]\n\n"
+            "Runs GLM language models on your own machines and keeps the books.\n\ncommands:\n");
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
     }

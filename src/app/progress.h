@@ -12,6 +12,7 @@ struct progress {
     uint64_t begun_ns; // first call
 };
 
+/** Nothing drawn yet; looks whether stderr is a terminal. */
 void progress_init(struct progress *p);
 /** Draw `phase` at `share` (0..1); `user` is the struct progress.  One thread at a time. */
 void progress_show(void *user, const char *phase, double share);

@@ -14,7 +14,10 @@
 
 int version_print(void)
 {
-    struct compute_options options = {.math = MATH_BF16, .n_threads = 1, .rows_max = 1, .cols_max = 64};
+    struct compute_options options = {.math = MATH_BF16,
+                                      .n_threads = 1,
+                                      .rows_max = 1,
+                                      .cols_max = 64};
     struct compute *compute = NULL;
     struct error err;
 

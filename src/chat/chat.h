@@ -15,17 +15,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CHAT_STOP_MAX 16          // stop strings per request (OpenAI allows 4, vLLM any number)
-#define CHAT_STOP_BYTES_MAX 1024  // of one stop string
+#define CHAT_STOP_MAX 16         // stop strings per request (OpenAI allows 4, vLLM any number)
+#define CHAT_STOP_BYTES_MAX 1024 // of one stop string
 #define CHAT_STOP_IDS_MAX 64
 
 /* Sampling.  Defaults (chat_sampling_default): temperature 1, top_p 1, everything else off; the
  * engine puts the checkpoint's generation_config.json under what the request left unset. */
 struct chat_sampling {
-    double temperature; // 0: greedy.  0..2
-    double top_p;       // (0, 1]
-    int32_t top_k;      // 0 or -1: off
-    double min_p;       // 0: off
+    double temperature;   // 0: greedy.  0..2
+    double top_p;         // (0, 1]
+    int32_t top_k;        // 0 or -1: off
+    double min_p;         // 0: off
     bool has_temperature; // the request named it; otherwise the checkpoint's default may apply
     bool has_top_p;
     bool has_top_k;
@@ -43,6 +43,7 @@ struct chat_sampling {
     uint32_t n_stop_ids;
 };
 
+/** Temperature 1, top_p 1, specials skipped, everything else off. */
 void chat_sampling_default(struct chat_sampling *s);
 
 enum chat_prompt_kind {
@@ -55,15 +56,15 @@ struct chat_request {
     struct str id;    // "chatcmpl-..." ; visible ASCII
     struct str model; // name the client asked for
     enum chat_prompt_kind prompt_kind;
-    const struct json_value *messages; // array of validated objects; content null already ""
-    const struct json_value *tools;    // array or NULL
+    const struct json_value *messages;        // array of validated objects; content null already ""
+    const struct json_value *tools;           // array or NULL
     const struct json_value *template_kwargs; // object or NULL (chat_template_kwargs)
-    bool add_generation_prompt;        // default true
+    bool add_generation_prompt;               // default true
     bool continue_final_message;
     struct str prompt_text;
     const int32_t *prompt_ids; // [n_prompt_ids]
     uint32_t n_prompt_ids;
-    bool add_special_tokens;   // text prompts only; default true (vLLM)
+    bool add_special_tokens; // text prompts only; default true (vLLM)
     struct chat_sampling sampling;
 };
 
@@ -82,6 +83,7 @@ enum chat_finish {
     CHAT_FINISH_ABORT, // cancelled by the client or by us; never sent to a client
 };
 
+/** The word on the wire; never NULL. */
 const char *chat_finish_name(enum chat_finish f);
 
 /* A failure that can be shown to a client: OpenAI's error object plus the HTTP status. */
@@ -108,17 +110,18 @@ enum chat_event_kind {
 
 struct chat_event {
     enum chat_event_kind kind;
-    struct str text; // TEXT, REASONING, TOOL_CALL arguments; whole characters, may hold several tokens
-    uint32_t tool_index;   // TOOL_CALL
-    struct str tool_id;    // TOOL_CALL, first delta only
-    struct str tool_name;  // TOOL_CALL, first delta only
-    const int32_t *token_ids; // [n_tokens] tokens this event covers (held-back ones come with the text)
+    /* TEXT, REASONING, TOOL_CALL arguments: whole characters, may hold several tokens */
+    struct str text;
+    uint32_t tool_index;      // TOOL_CALL
+    struct str tool_id;       // TOOL_CALL, first delta only
+    struct str tool_name;     // TOOL_CALL, first delta only
+    const int32_t *token_ids; // [n_tokens] tokens of this text; held-back ones come with it
     const float *logprobs;    // [n_tokens] natural log of the sampled token's probability, or NULL
     uint32_t n_tokens;
-    enum chat_finish finish; // DONE
-    struct str stop_reason;  // DONE: the stop string that matched, or empty
-    int32_t stop_token;      // DONE: the stop token id that matched, or -1
-    struct chat_usage usage; // START (prompt only), DONE, ERROR
+    enum chat_finish finish;            // DONE
+    struct str stop_reason;             // DONE: the stop string that matched, or empty
+    int32_t stop_token;                 // DONE: the stop token id that matched, or -1
+    struct chat_usage usage;            // START (prompt only), DONE, ERROR
     const struct chat_failure *failure; // ERROR
 };
 

@@ -78,7 +78,9 @@ static void fill_kernels(enum level level, struct kernels *k)
         kernels_neon_fill(k);
     }
 #endif
-    CHECK(k->panel_rows >= 1 && k->panel_rows <= PANEL_ROWS_MAX);
+    for (size_t i = 0; i < ARRAY_COUNT(k->panel_rows); i++) {
+        CHECK(k->panel_rows[i] >= 1 && k->panel_rows[i] <= PANEL_ROWS_MAX);
+    }
 }
 
 enum status compute_create(const struct compute_options *o, struct compute **ret_c,

@@ -51,7 +51,7 @@ struct compute {
     struct pool *pool;
 
     // scratch, all inside one allocation
-    void *scratch;                         // owned, by memory_alloc
+    void *scratch; // owned, by memory_alloc
     size_t scratch_bytes;
     void *panels;                          // matmul's activations, packed
     size_t panels_bytes;                   // >= what PANEL_ROWS_MAX rows of cols_max float32 take

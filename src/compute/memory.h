@@ -1,8 +1,9 @@
 /* memory.h - large memory that is read at the speed of the machine.
  *
- * Weights, KV cache and scratch belong here: blocks of 2 MiB and more are aligned to huge pages and ask
- * for them (madvise).  With 4 KiB pages a core that streams weights waits for address translation half
- * of the time (docs/speed-log.md).  Without huge pages in the system it is ordinary memory.
+ * Weights, KV cache and scratch belong here: blocks of 2 MiB and more are aligned to huge pages and
+ * ask for them (madvise).  With 4 KiB pages a core that streams weights waits for address
+ * translation half of the time (docs/speed-log.md).  Without huge pages in the system it is
+ * ordinary memory.
  *
  * Any thread.
  */

@@ -7,10 +7,11 @@
  * KV cache: float32 in MATH_F32, bf16 in MATH_BF16.
  *
  * Batch invariance: each output element is computed by the same instruction sequence whatever the
- * number of rows, the chunking of a prompt or the other sequences in the batch.  matmul reduces K in
- * COMPUTE_K_SEGMENTS fixed segments (boundaries multiples of 64, the last takes the rest) combined as
- * (s0 + s1) + (s2 + s3); attention walks KV in pieces of COMPUTE_KV_PIECE tokens at absolute positions
- * 0, 256, 512 ..., merged in order; the rest is row-wise.  See docs/determinism.md.
+ * number of rows, the chunking of a prompt or the other sequences in the batch.  matmul reduces K
+ * in COMPUTE_K_SEGMENTS fixed segments (boundaries multiples of 64, the last takes the rest)
+ * combined as (s0 + s1) + (s2 + s3); attention walks KV in pieces of COMPUTE_KV_PIECE tokens at
+ * absolute positions 0, 256, 512 ..., merged in order; the rest is row-wise.  See
+ * docs/determinism.md.
  *
  * Every operation forks onto the pool of its context and returns when done (a CPU needs no stream).
  * Engine thread only.  All shapes are CHECKed: a wrong one is our bug, input was verified before.
@@ -71,7 +72,8 @@ struct rows {
     uint32_t stride; // >= n_cols, elements
 };
 
-/* One layer's KV cache.  Element order [n_blocks][n_kv_heads][block_tokens][head_dim] for k and v. */
+/* One layer's KV cache.  Element order [n_blocks][n_kv_heads][block_tokens][head_dim] for k and
+ * v. */
 struct kv_layer {
     void *k;
     void *v;
@@ -86,7 +88,8 @@ struct kv_layer {
 struct batch_seq {
     uint32_t q_start; // first row of this sequence in the batch
     uint32_t q_len;   // rows of this sequence in this step, >= 1
-    uint32_t kv_len;  // tokens in the cache after this step; row q_start+j has position kv_len-q_len+j
+    uint32_t
+        kv_len; // tokens in the cache after this step; row q_start+j has position kv_len-q_len+j
     const uint32_t *blocks; // [ceil(kv_len / block_tokens)] borrowed: block ids in order
 };
 
@@ -113,7 +116,7 @@ struct matmul_args {
 };
 
 struct rope_args {
-    struct rows x;            // [n_tokens, n_heads * head_dim] in place
+    struct rows x; // [n_tokens, n_heads * head_dim] in place
     uint32_t n_heads;
     uint32_t head_dim;
     uint32_t rotated;         // first `rotated` dims of each head turn, the rest pass
@@ -157,7 +160,8 @@ struct ops {
 
     void (*embed)(struct compute *c, const struct embed_args *a);
     void (*rmsnorm)(struct compute *c, const struct rmsnorm_args *a);
-    /** x += rmsnorm(y): GLM-4's sandwich norm and residual in one pass.  Args: x = y's input, y = sum. */
+    /** x += rmsnorm(y): GLM-4's sandwich norm and residual in one pass.  Args: x = y's input, y =
+     * sum. */
     void (*rmsnorm_add)(struct compute *c, const struct rmsnorm_args *a);
     void (*matmul)(struct compute *c, const struct matmul_args *a);
     void (*rope)(struct compute *c, const struct rope_args *a);

@@ -1,9 +1,9 @@
 /* pool.h - threads that run one function together and wait for each other.
  *
- * Fork-join: pool_run() wakes the threads, takes part itself and returns when all are done.  Between
- * runs a thread spins for about 20 us (the next operation of a forward pass usually comes sooner),
- * then sleeps.  With more threads than processors nobody spins.  The operations decide how work is
- * cut, never in a way that changes bits: see docs/determinism.md.
+ * Fork-join: pool_run() wakes the threads, takes part itself and returns when all are done.
+ * Between runs a thread spins for about 20 us (the next operation of a forward pass usually comes
+ * sooner), then sleeps.  With more threads than processors nobody spins.  The operations decide how
+ * work is cut, never in a way that changes bits: see docs/determinism.md.
  *
  * One caller at a time (the engine thread); pool_run() must not be nested.
  */
@@ -23,7 +23,8 @@ struct pool;
 typedef void (*pool_fn)(void *arg, uint32_t thread_idx);
 
 /**
- * A pool of `n_threads` in all, the caller of pool_run() being number 0; 1..POOL_THREADS_MAX (CHECK).
+ * A pool of `n_threads` in all, the caller of pool_run() being number 0; 1..POOL_THREADS_MAX
+ * (CHECK).
  *
  * n_cpus  processors these threads have for themselves (cpus_usable()); decides whether to spin
  *
@@ -50,7 +51,8 @@ struct pool_range {
 
 /** All of [0, n_items), `grain` >= 1 items at a time.  Before pool_run(), by the caller. */
 void pool_range_init(struct pool_range *r, uint64_t n_items, uint64_t grain);
-/** The next piece as [*ret_begin, *ret_end), or false when nothing is left.  Any thread of the run. */
+/** The next piece as [*ret_begin, *ret_end), or false when nothing is left.  Any thread of the
+ * run. */
 bool pool_range_take(struct pool_range *r, uint64_t *ret_begin, uint64_t *ret_end);
 
 #endif

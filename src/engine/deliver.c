@@ -5,6 +5,7 @@
 /* Bytes of U+FFFD: a byte of a token that is no part of a character grows to these. */
 #define REPLACEMENT_BYTES 3
 #define HELD_BYTES_MAX 4 // of an unfinished character
+#define NEVER_TEXT UINT32_MAX
 
 enum status deliver_init(struct deliver *d, const struct engine *e)
 {
@@ -145,13 +146,12 @@ static void decode(struct engine *e, struct engine_ticket *t, int32_t id)
     if (!is_end || t->sampling.include_stop) {
         detokenizer_push(&t->detok, id, &d->piece);
         match_stops(d, t);
+        t->text_end[idx] = t->text_bytes + t->detok.n_held;
+    } else {
+        t->text_end[idx] = NEVER_TEXT;
     }
-    t->text_end[idx] = t->text_bytes + t->detok.n_held;
     if (t->finished) {
         flush(d, t);
-        if (t->text_end[idx] < t->text_bytes) {
-            t->text_end[idx] = t->text_bytes; // the flush wrote U+FFFD for what it held
-        }
     }
     CHECK(buf_status(&d->piece) == OK && buf_status(&d->out) == OK);
 }

@@ -73,9 +73,8 @@ struct engine_ticket {
     /* Written by prep, read by the engine thread afterwards (hand-over: the queue's lock). */
     struct chat_sampling sampling; // request over checkpoint over OpenAI's defaults; seed resolved
     int32_t *ids;                  // owned [n_prompt + max_new]
-    uint32_t
-        *text_end;   // owned [max_new]: bytes of the answer after each token, half characters too
-    float *logprobs; // owned [max_new]
+    uint32_t *text_end; // owned [max_new]: bytes of the answer after each token, see deliver.c
+    float *logprobs;    // owned [max_new]
     struct stop_matcher *stop; // owned; NULL without stop strings
     uint32_t n_prompt;
     uint32_t max_new;

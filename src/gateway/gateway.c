@@ -347,8 +347,8 @@ static enum status start(struct gateway *gw, struct error *err)
     return rc == OK ? start_server(gw, err) : rc;
 }
 
-/* A loader that is still at work when the gateway stops will call gateway_set_engine or gateway_fail
- * later: what these touch is kept, one gateway per process at most. */
+/* A loader that is still at work when the gateway stops will call gateway_set_engine or
+ * gateway_fail later: what these touch is kept, one gateway per process at most. */
 static struct gateway *volatile left_for_loader; // volatile: a store that leak checkers see
 
 static void destroy(struct gateway *gw)

@@ -19,8 +19,8 @@
 
 #define GATEWAY_UTILIZATION_MAX 64 // devices in the answer of /health
 
-/* A running gateway: valid from on_listening until gateway_run returns, and for gateway_set_engine and
- * gateway_fail also beyond that while neither was called. */
+/* A running gateway: valid from on_listening until gateway_run returns, and for gateway_set_engine
+ * and gateway_fail also beyond that while neither was called. */
 struct gateway;
 
 /* Zero means the default in brackets; everything is borrowed until gateway_run returns. */

@@ -38,7 +38,7 @@ struct route_meter {
 };
 
 struct gateway_meters {
-    struct metric_series *first_text; // kontor_first_text_seconds
+    struct metric_series *first_text;          // kontor_first_text_seconds
     struct metric_series *causes[CAUSE_COUNT]; // kontor_requests_total
     struct metric_series *connections;
     struct route_meter routes[ROUTES_MAX];

@@ -1,5 +1,5 @@
-/* gateway_meters.c - the metrics of the front door: kontor_* and HTTP.  vLLM's names are the engine's
- * (engine/tally.c). */
+/* gateway_meters.c - the metrics of the front door: kontor_* and HTTP.  vLLM's names are the
+ * engine's (engine/tally.c). */
 #include "base/check.h"
 #include "gateway/gateway_internal.h"
 

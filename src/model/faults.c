@@ -18,14 +18,13 @@ static void clean(char *text)
     }
 }
 
-/* "where: text" or, with an empty `where`, "text". */
-static void make_line(char line[ERROR_TEXT_MAX], const char *where, const char *fmt, va_list args)
+/* "where: text" or, with an empty `where`, "text"; cut when too long. */
+static void make_line(char line[ERROR_TEXT_MAX], const char *where, const char *text)
 {
-    int used = snprintf(line, ERROR_TEXT_MAX, "%s%s", where, where[0] != '\0' ? ": " : "");
+    struct error joined;
 
-    if (used >= 0 && used < ERROR_TEXT_MAX) {
-        vsnprintf(line + used, ERROR_TEXT_MAX - (size_t)used, fmt, args);
-    }
+    (void)error_set(&joined, OK, "%s%s%s", where, where[0] != '\0' ? ": " : "", text);
+    memcpy(line, joined.text, ERROR_TEXT_MAX);
     clean(line);
 }
 
@@ -49,12 +48,14 @@ static void add_line(struct faults *f, enum status s, const char *line)
 
 void faults_add(struct faults *f, enum status s, const char *where, const char *fmt, ...)
 {
+    char text[ERROR_TEXT_MAX];
     char line[ERROR_TEXT_MAX];
     va_list args;
 
     va_start(args, fmt);
-    make_line(line, where, fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    make_line(line, where, text);
     add_line(f, s, line);
 }
 
@@ -65,12 +66,14 @@ void faults_add_error(struct faults *f, const char *where, const struct error *e
 
 void faults_note(struct faults *f, const char *where, const char *fmt, ...)
 {
+    char text[ERROR_TEXT_MAX];
     char line[ERROR_TEXT_MAX];
     va_list args;
 
     va_start(args, fmt);
-    make_line(line, where, fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    make_line(line, where, text);
     f->n_notes++;
     if (f->n_notes <= FAULTS_LINES_MAX) {
         buf_printf(f->lines, "note: %s\n", line);

@@ -315,15 +315,15 @@ static enum status open_slabs(struct model *m, const struct model_load_options *
                               struct error *err)
 {
     const struct model_config *c = &m->config;
-    uint64_t layer_bytes =
+    uint64_t weights = load_weight_bytes(m->arch, c, compute_ops(o->compute), o->weight_dtype);
+    uint64_t half_layer =
         kv_token_bytes(c, o->math) / c->n_layers / 2 * o->plan.block_tokens * o->plan.kv_blocks;
-    enum status rc =
-        slab_open(&m->weights,
-                  load_weight_bytes(m->arch, c, compute_ops(o->compute), o->weight_dtype),
-                  "weights", err);
+    enum status rc;
 
+    CHECK(weights <= o->plan.weight_bytes); // the plan was made for another dtype
+    rc = slab_open(&m->weights, weights, "weights", err);
     if (rc == OK) {
-        rc = slab_open(&m->kv, slab_rounded(layer_bytes) * 2 * c->n_layers, "the KV cache", err);
+        rc = slab_open(&m->kv, slab_rounded(half_layer) * 2 * c->n_layers, "the KV cache", err);
     }
     if (rc == OK) {
         rc =

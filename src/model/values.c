@@ -70,26 +70,73 @@ static uint32_t overflow_bits(enum dtype t)
     return F32_INFINITY_BITS;
 }
 
+/* Add `high - threshold` to a magnitude: the bit above it comes on exactly when the magnitude
+ * reaches the threshold.  Done for all lanes of a 64-bit word at once, it finds damaged pieces four
+ * times as fast as reading can deliver them; only those are counted value by value. */
+struct lanes {
+    uint64_t magnitude; // mask of the bits without sign, in every lane
+    uint64_t add;
+    uint64_t high;
+};
+
+static struct lanes lanes_of(enum dtype src_dtype, enum dtype dst_dtype)
+{
+    const uint64_t in16 = 0x0001000100010001u;
+    const uint64_t in32 = 0x0000000100000001u;
+    uint64_t threshold;
+
+    if (src_dtype == DTYPE_F32) {
+        threshold = overflow_bits(dst_dtype);
+        return (struct lanes){0x7fffffffu * in32, (0x80000000u - threshold) * in32,
+                              0x80000000u * in32};
+    }
+    threshold = src_dtype == DTYPE_F16 ? 0x7c00u : dst_dtype == DTYPE_F16 ? 0x4780u : 0x7f80u;
+    return (struct lanes){0x7fffu * in16, (0x8000u - threshold) * in16, 0x8000u * in16};
+}
+
+static bool may_hold(const char *src, size_t n_bytes, const struct lanes *l)
+{
+    uint64_t found = 0;
+    size_t at = 0;
+
+    for (; at + sizeof(uint64_t) <= n_bytes; at += sizeof(uint64_t)) {
+        uint64_t word;
+
+        memcpy(&word, src + at, sizeof(word));
+        found |= (word & l->magnitude) + l->add;
+    }
+    return (found & l->high) != 0 || at < n_bytes; // the rest is counted
+}
+
+static void count_exactly(const char *src, enum dtype src_dtype, uint32_t overflow, size_t n,
+                          struct values_screen *counts)
+{
+    float wide[PART];
+
+    widen(wide, src, src_dtype, n);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t magnitude = halves_bits(wide[i]) & 0x7fffffffu;
+
+        if (magnitude >= F32_INFINITY_BITS) {
+            counts->n_not_finite++;
+        } else if (magnitude >= overflow) {
+            counts->n_overflow++;
+        }
+    }
+}
+
 void values_screen(const void *src, enum dtype src_dtype, enum dtype dst_dtype, size_t n,
                    struct values_screen *counts)
 {
-    uint32_t overflow = overflow_bits(dst_dtype);
+    struct lanes lanes = lanes_of(src_dtype, dst_dtype);
+    size_t width = dtype_bytes(src_dtype);
     const char *from = src;
 
     for (size_t i = 0; i < n; i += PART) {
         size_t part = n - i < PART ? n - i : PART;
-        uint32_t n_not_finite = 0;
-        uint32_t n_large = 0;
-        float wide[PART];
 
-        widen(wide, from + i * dtype_bytes(src_dtype), src_dtype, part);
-        for (size_t j = 0; j < part; j++) {
-            uint32_t magnitude = halves_bits(wide[j]) & 0x7fffffffu;
-
-            n_not_finite += magnitude >= F32_INFINITY_BITS;
-            n_large += magnitude >= overflow;
+        if (may_hold(from + i * width, part * width, &lanes)) {
+            count_exactly(from + i * width, src_dtype, overflow_bits(dst_dtype), part, counts);
         }
-        counts->n_not_finite += n_not_finite;
-        counts->n_overflow += n_large - n_not_finite;
     }
 }

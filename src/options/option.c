@@ -104,9 +104,8 @@ enum status option_read_count(struct str word, uint64_t *ret_value)
         char letter;
         uint64_t factor;
     } suffixes[] = {
-        {'k', 1000},          {'K', UINT64_C(1) << 10}, {'m', 1000000},
-        {'M', UINT64_C(1) << 20}, {'g', 1000000000},    {'G', UINT64_C(1) << 30},
-        {'t', 1000000000000}, {'T', UINT64_C(1) << 40},
+        {'k', 1000},       {'K', UINT64_C(1) << 10}, {'m', 1000000},       {'M', UINT64_C(1) << 20},
+        {'g', 1000000000}, {'G', UINT64_C(1) << 30}, {'t', 1000000000000}, {'T', UINT64_C(1) << 40},
     };
     uint64_t factor = 1;
     uint64_t whole;
@@ -172,8 +171,9 @@ static void read_word(struct parse *p, const struct option *o, struct option_slo
     case OPTION_COUNT:
         rc = option_read_count(s, &slot->count);
         if (rc != OK) {
-            buf_printf(p->problems, "--%s takes a whole number (32k and 32K work too), not \"%s\"\n",
-                       o->name, word);
+            buf_printf(p->problems,
+                       "--%s takes a whole number (32k and 32K work too), not \"%s\"\n", o->name,
+                       word);
         } else if (!in_bounds(o, (double)slot->count)) {
             buf_printf(p->problems, "--%s must be between %.0f and %.0f, not %s\n", o->name, o->min,
                        o->max, word);
@@ -184,8 +184,8 @@ static void read_word(struct parse *p, const struct option *o, struct option_slo
         if (rc != OK) {
             buf_printf(p->problems, "--%s takes a number, not \"%s\"\n", o->name, word);
         } else if (!in_bounds(o, slot->fraction)) {
-            buf_printf(p->problems, "--%s must be between %g and %g, not %s\n", o->name, o->min, o->max,
-                       word);
+            buf_printf(p->problems, "--%s must be between %g and %g, not %s\n", o->name, o->min,
+                       o->max, word);
         }
         break;
     case OPTION_CHOICE:
@@ -358,9 +358,9 @@ static void set_defaults(struct parse *p)
 
 enum status option_parse_quiet(const struct option_set *set, int argc, char **argv,
                                struct arena *arena, struct option_values **ret_values,
-                               bool *ret_help, struct buf *problems, struct buf *warnings)
+                               struct option_report *report)
 {
-    struct parse p = {set, NULL, argc, argv, 1, problems, warnings, false};
+    struct parse p = {set, NULL, argc, argv, 1, &report->problems, &report->warnings, false};
     bool only_positional = false;
 
     p.values = arena_zalloc(arena, 1, sizeof(*p.values));
@@ -387,8 +387,8 @@ enum status option_parse_quiet(const struct option_set *set, int argc, char **ar
         }
     }
     *ret_values = p.values;
-    *ret_help = p.help;
-    return problems->len == 0 ? OK : E_INVALID;
+    report->help = p.help;
+    return report->problems.len == 0 ? OK : E_INVALID;
 }
 
 /* Print each line of `lines` with a prefix. */
@@ -409,29 +409,29 @@ static void print_lines(const char *prefix, const struct buf *lines)
 enum option_outcome option_parse(const struct option_set *set, int argc, char **argv,
                                  struct arena *arena, struct option_values **ret_values)
 {
-    struct buf problems, warnings, help_text;
-    bool help = false;
+    struct option_report report = {0};
+    struct buf help_text;
     enum option_outcome outcome = OPTION_RUN;
     enum status rc;
 
-    buf_init(&problems, PROBLEM_BYTES_MAX);
-    buf_init(&warnings, PROBLEM_BYTES_MAX);
+    buf_init(&report.problems, PROBLEM_BYTES_MAX);
+    buf_init(&report.warnings, PROBLEM_BYTES_MAX);
     buf_init(&help_text, PROBLEM_BYTES_MAX);
-    rc = option_parse_quiet(set, argc, argv, arena, ret_values, &help, &problems, &warnings);
-    if (help) {
+    rc = option_parse_quiet(set, argc, argv, arena, ret_values, &report);
+    if (report.help) {
         option_print_help(set, &help_text);
         fwrite(help_text.ptr, 1, help_text.len, stdout);
         outcome = OPTION_EXIT_0;
     } else if (rc != OK) {
         fprintf(stderr, "usage: %s\n", set->usage);
-        print_lines("error: ", &problems);
+        print_lines("error: ", &report.problems);
         fprintf(stderr, "See --help for all options.\n");
         outcome = OPTION_EXIT_2;
     } else {
-        print_lines("warning: ", &warnings);
+        print_lines("warning: ", &report.warnings);
     }
-    buf_done(&problems);
-    buf_done(&warnings);
+    buf_done(&report.problems);
+    buf_done(&report.warnings);
     buf_done(&help_text);
     return outcome;
 }

@@ -1,9 +1,9 @@
 /* option.h - command lines as data: a table of options, one parser, one help printer.
  *
  * A table row says name, type, default, verdict and help; the parser follows vLLM's habits:
- * `--max-model-len 32k`, `--max_model_len=32k`, unique prefixes, `--no-flag`, lists that run to the next
- * flag.  All problems of a command line are gathered and reported together.  Values are read by name
- * with the type the table gives (another name or type is our bug: CHECK).
+ * `--max-model-len 32k`, `--max_model_len=32k`, unique prefixes, `--no-flag`, lists that run to the
+ * next flag.  All problems of a command line are gathered and reported together.  Values are read
+ * by name with the type the table gives (another name or type is our bug: CHECK).
  * Start-up only, one thread.
  */
 #ifndef OPTIONS_OPTION_H
@@ -18,12 +18,12 @@
 #include <stdint.h>
 
 enum option_type {
-    OPTION_FLAG,    // --x, --no-x
-    OPTION_STRING,  // one word
-    OPTION_STRINGS, // one or more words, up to the next flag
-    OPTION_COUNT,   // whole number; 32k = 32000, 32K = 32768, m M g G t T alike
+    OPTION_FLAG,     // --x, --no-x
+    OPTION_STRING,   // one word
+    OPTION_STRINGS,  // one or more words, up to the next flag
+    OPTION_COUNT,    // whole number; 32k = 32000, 32K = 32768, m M g G t T alike
     OPTION_FRACTION, // decimal number
-    OPTION_CHOICE,  // one of `choices`
+    OPTION_CHOICE,   // one of `choices`
 };
 
 enum option_verdict {
@@ -59,22 +59,30 @@ struct option_set {
 struct option_values; // one parsed command line
 
 enum option_outcome {
-    OPTION_RUN,   // go on
+    OPTION_RUN,    // go on
     OPTION_EXIT_0, // --help was printed
     OPTION_EXIT_2, // problems were printed
 };
 
 /**
- * Parse argv[1..argc) (argv[0] is the sub-command).  --help prints to stdout; problems and warnings go
- * to stderr.  The values live in `arena`; argv must stay valid.
+ * Parse argv[1..argc) (argv[0] is the sub-command).  --help prints to stdout; problems and warnings
+ * go to stderr.  The values live in `arena`; argv must stay valid.
  */
 enum option_outcome option_parse(const struct option_set *set, int argc, char **argv,
                                  struct arena *arena, struct option_values **ret_values);
 
-/** Same without printing: problems and warnings are appended as lines.  For tests and other front ends. */
+/* What a command line gave besides values. */
+struct option_report {
+    bool help;           // --help was asked for
+    struct buf problems; // one line each
+    struct buf warnings;
+};
+
+/** Same without printing: problems and warnings are appended to `report`.  For tests and other
+ *  front ends. */
 MUST_USE enum status option_parse_quiet(const struct option_set *set, int argc, char **argv,
                                         struct arena *arena, struct option_values **ret_values,
-                                        bool *ret_help, struct buf *problems, struct buf *warnings);
+                                        struct option_report *report);
 
 /** The user named it on the command line. */
 bool option_is_set(const struct option_values *v, const char *name);

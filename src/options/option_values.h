@@ -1,5 +1,5 @@
-/* option_values.h - what the parser of option.h found, one slot per row of the table.  Own folder and
- * option tests only. */
+/* option_values.h - what the parser of option.h found, one slot per row of the table.  Own folder
+ * and option tests only. */
 #ifndef OPTIONS_OPTION_VALUES_H
 #define OPTIONS_OPTION_VALUES_H
 

@@ -1,21 +1,37 @@
-/* Names, meanings and defaults follow vLLM (facts: version 0.27); where ours differ the help says so. */
+/* Names, meanings and defaults follow vLLM (facts: version 0.27); where ours differ the help says
+ * so. */
 #include "options/serve_options.h"
 #include "base/check.h"
 
 #define HONOUR(name, type, fallback, metavar, help)                                                \
-    {name, NULL, type, OPTION_HONOUR, fallback, metavar, help, NULL, NULL, 0, 0}
+    {                                                                                              \
+        name, NULL, type, OPTION_HONOUR, fallback, metavar, help, NULL, NULL, 0, 0                 \
+    }
 #define BOUNDED(name, type, fallback, metavar, min, max, help)                                     \
-    {name, NULL, type, OPTION_HONOUR, fallback, metavar, help, NULL, NULL, min, max}
+    {                                                                                              \
+        name, NULL, type, OPTION_HONOUR, fallback, metavar, help, NULL, NULL, min, max             \
+    }
 #define CHOICE(name, fallback, metavar, choices, help)                                             \
-    {name, NULL, OPTION_CHOICE, OPTION_HONOUR, fallback, metavar, help, choices, NULL, 0, 0}
+    {                                                                                              \
+        name, NULL, OPTION_CHOICE, OPTION_HONOUR, fallback, metavar, help, choices, NULL, 0, 0     \
+    }
 #define SILENT(name, type, metavar, help)                                                          \
-    {name, NULL, type, OPTION_SILENT, NULL, metavar, help, NULL, NULL, 0, 0}
+    {                                                                                              \
+        name, NULL, type, OPTION_SILENT, NULL, metavar, help, NULL, NULL, 0, 0                     \
+    }
 #define WARN(name, type, metavar, why)                                                             \
-    {name, NULL, type, OPTION_WARN, NULL, metavar, "Accepted for vLLM's sake.", NULL, why, 0, 0}
+    {                                                                                              \
+        name, NULL, type, OPTION_WARN, NULL, metavar, "Accepted for vLLM's sake.", NULL, why, 0, 0 \
+    }
 #define REFUSE(name, type, metavar, instead)                                                       \
-    {name, NULL, type, OPTION_REFUSE, NULL, metavar, "Not supported.", NULL, instead, 0, 0}
+    {                                                                                              \
+        name, NULL, type, OPTION_REFUSE, NULL, metavar, "Not supported.", NULL, instead, 0, 0      \
+    }
 #define ONLY_ONE(name, alias, why)                                                                 \
-    {name, alias, OPTION_COUNT, OPTION_NEUTRAL, "1", "N", "Only 1 is supported.", NULL, why, 0, 0}
+    {                                                                                              \
+        name, alias, OPTION_COUNT, OPTION_NEUTRAL, "1", "N", "Only 1 is supported.", NULL, why, 0, \
+            0                                                                                      \
+    }
 
 static const struct option options[] = {
     HONOUR("model", OPTION_STRING, NULL, "DIR|preset:NAME",
@@ -61,8 +77,9 @@ static const struct option options[] = {
     HONOUR("seed", OPTION_COUNT, "0", "N", "Seed of requests that bring none."),
     BOUNDED("threads", OPTION_COUNT, NULL, "N", 1, 1024,
             "Compute threads. Default: what affinity and the container's quota allow."),
-    HONOUR("cpu-level", OPTION_STRING, NULL, "LEVEL",
-           "Kernel level: ref, avx2, avx512, avx512bf16, neon. Default: the best this machine has."),
+    HONOUR(
+        "cpu-level", OPTION_STRING, NULL, "LEVEL",
+        "Kernel level: ref, avx2, avx512, avx512bf16, neon. Default: the best this machine has."),
     BOUNDED("shutdown-timeout", OPTION_COUNT, "30", "SECONDS", 0, 86400,
             "How long running answers may finish after SIGTERM; 0 stops them at once."),
     BOUNDED("max-body-bytes", OPTION_COUNT, "32M", "BYTES", 1024, 1099511627776.0,
@@ -76,22 +93,27 @@ static const struct option options[] = {
     SILENT("async-scheduling", OPTION_FLAG, NULL, "A matter of the engine."),
     WARN("disable-custom-all-reduce", OPTION_FLAG, NULL, "there is one device"),
     WARN("swap-space", OPTION_STRING, "GIB", "KV blocks are not swapped"),
-    WARN("device", OPTION_STRING, "NAME", "vLLM dropped this flag too; this build computes on the CPU"),
+    WARN("device", OPTION_STRING, "NAME",
+         "vLLM dropped this flag too; this build computes on the CPU"),
     WARN("uvicorn-log-level", OPTION_STRING, "LEVEL", "one line per request is logged"),
     WARN("disable-log-requests", OPTION_FLAG, NULL, "prompts are never logged"),
     WARN("enable-prefix-caching", OPTION_FLAG, NULL, "prefix sharing is not built yet"),
     ONLY_ONE("tensor-parallel-size", "tp", "this build computes on one device"),
     ONLY_ONE("pipeline-parallel-size", "pp", "this build computes on one device"),
-    ONLY_ONE("data-parallel-size", "dp", "start one process per replica and put the gateway in front"),
+    ONLY_ONE("data-parallel-size", "dp",
+             "start one process per replica and put the gateway in front"),
     REFUSE("quantization", OPTION_STRING, "METHOD", "serve a bf16, fp16 or fp32 checkpoint"),
     REFUSE("kv-cache-dtype", OPTION_STRING, "TYPE", "the KV cache follows --dtype; leave it out"),
     REFUSE("tokenizer", OPTION_STRING, "DIR", "put tokenizer.json beside the checkpoint"),
     REFUSE("ssl-keyfile", OPTION_STRING, "FILE", "put a TLS proxy in front for now"),
     REFUSE("ssl-certfile", OPTION_STRING, "FILE", "put a TLS proxy in front for now"),
     REFUSE("tool-call-parser", OPTION_STRING, "NAME", "tool calls are not built yet; leave it out"),
-    REFUSE("reasoning-parser", OPTION_STRING, "NAME", "the reasoning split is not built yet; leave it out"),
-    REFUSE("enable-auto-tool-choice", OPTION_FLAG, NULL, "tool calls are not built yet; leave it out"),
-    REFUSE("enable-lora", OPTION_FLAG, NULL, "adapters are not supported; merge them into the weights"),
+    REFUSE("reasoning-parser", OPTION_STRING, "NAME",
+           "the reasoning split is not built yet; leave it out"),
+    REFUSE("enable-auto-tool-choice", OPTION_FLAG, NULL,
+           "tool calls are not built yet; leave it out"),
+    REFUSE("enable-lora", OPTION_FLAG, NULL,
+           "adapters are not supported; merge them into the weights"),
     REFUSE("middleware", OPTION_STRING, "PATH", "there is no Python in the server"),
 };
 
@@ -101,10 +123,11 @@ const struct option_set serve_options = {
     .positional = "MODEL",
     .options = options,
     .n_options = ARRAY_COUNT(options),
-    .epilog = "examples:\n"
-              "  kontor serve                                  the built-in demonstration model\n"
-              "  kontor serve /models/GLM-4-9B-0414 --served-model-name glm-4-9b\n"
-              "  kontor serve preset:glm-4-9b-0414 --load-format dummy --max-model-len 4k\n"
-              "exit codes: 0 stopped by a signal after draining, 1 could not start (the message says "
-              "why), 2 wrong usage",
+    .epilog =
+        "examples:\n"
+        "  kontor serve                                  the built-in demonstration model\n"
+        "  kontor serve /models/GLM-4-9B-0414 --served-model-name glm-4-9b\n"
+        "  kontor serve preset:glm-4-9b-0414 --load-format dummy --max-model-len 4k\n"
+        "exit codes: 0 stopped by a signal after draining, 1 could not start (the message says "
+        "why), 2 wrong usage",
 };

@@ -356,25 +356,29 @@ static enum status check_arguments(struct jinja_run *run, const struct jinja_nod
     return OK;
 }
 
-/* Give every parameter its argument, its default or an undefined value. */
+/* Give every parameter its argument or an undefined value, then those without one their default:
+ * a default sees all arguments and the defaults before it. */
 static enum status bind_parameters(struct jinja_run *run, const struct jinja_node *def,
                                    const struct jinja_args *args)
 {
-    const struct jinja_value *given;
+    const struct jinja_value *given[JINJA_ARGS_MAX];
     struct jinja_value v;
     uint32_t k = 0;
     enum status rc = OK;
 
     for (const struct jinja_node *param = def->targets; param != NULL && rc == OK;
          param = param->next, k++) {
-        given = k < args->n_positional ? &args->values[k] : keyword(args, param->text);
+        given[k] = k < args->n_positional ? &args->values[k] : keyword(args, param->text);
         v = jinja_undefined(param->text);
-        if (given != NULL) {
-            v = *given;
-        } else if (param->a != NULL) {
+        rc = jinja_run_set(run, param->id, given[k] != NULL ? given[k] : &v);
+    }
+    k = 0;
+    for (const struct jinja_node *param = def->targets; param != NULL && rc == OK;
+         param = param->next, k++) {
+        if (given[k] == NULL && param->a != NULL) {
             rc = jinja_eval(run, param->a, &v);
+            rc = rc == OK ? jinja_run_set(run, param->id, &v) : rc;
         }
-        rc = rc == OK ? jinja_run_set(run, param->id, &v) : rc;
     }
     return rc;
 }

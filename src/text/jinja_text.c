@@ -91,8 +91,8 @@ enum status jinja_text_replace(struct jinja_run *run, struct str s, struct str f
         at = found + from.len;
         count--;
     }
-    if (at == 0 && rc == OK) {
-        *ret_s = s;
+    if (at == 0 && run->text.len == begin && rc == OK) {
+        *ret_s = s; // nothing found
         return OK;
     }
     rc = rc == OK ? jinja_run_write(run, &run->text, str_slice(s, at, s.len)) : rc;

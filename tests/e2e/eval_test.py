@@ -1,5 +1,7 @@
 """kontor eval: the array it writes, the path it prints, and what it says about bad input."""
 import array
+import ast
+import json
 import os
 import pathlib
 import shutil
@@ -28,7 +30,7 @@ def read_npy(path):
     expect(raw[:8], b"\x93NUMPY\x01\x00", "magic")
     length = struct.unpack("<H", raw[8:10])[0]
     expect((10 + length) % 64, 0, "alignment of the values")
-    header = eval(raw[10:10 + length].decode())  # a Python literal by definition
+    header = ast.literal_eval(raw[10:10 + length].decode())
     expect((header["descr"], header["fortran_order"]), ("<f4", False))
     values = array.array("f")
     values.frombytes(raw[10 + length:])
@@ -37,7 +39,6 @@ def read_npy(path):
 
 def expected(name):
     """A tensor of tests/data/glm4/expected.safetensors as array."""
-    import json
     raw = (GLM4 / "expected.safetensors").read_bytes()
     n = struct.unpack("<Q", raw[:8])[0]
     entry = json.loads(raw[8:8 + n])[name]
@@ -56,7 +57,8 @@ def logits_of_the_reference_checkpoint():
     with folder() as tmp:
         out = pathlib.Path(tmp) / "out.npy"
         ids = expected("p2.ids")
-        done = evaluate(tmp, "\n" + words(ids) + "\n", "--logits-out", str(out), "--dtype", "float32")
+        done = evaluate(tmp, "\n" + words(ids) + "\n", "--logits-out", str(out),
+                        "--dtype", "float32")
         expect(done.returncode, 0, done.stderr)
         shape, values = read_npy(out)
         expect(shape, (len(ids), 896))
@@ -78,7 +80,8 @@ def greedy_path_of_the_reference_checkpoint():
 def chunks_and_threads_change_nothing():
     with folder() as tmp:
         files = []
-        for i, more in enumerate((("--chunk", "256"), ("--chunk", "1"), ("--chunk", "9", "--threads", "1"))):
+        for i, more in enumerate((("--chunk", "256"), ("--chunk", "1"),
+                                  ("--chunk", "9", "--threads", "1"))):
             out = pathlib.Path(tmp) / f"{i}.npy"
             done = evaluate(tmp, words(expected("p3.ids")), "--logits-out", str(out), *more)
             expect(done.returncode, 0, done.stderr)
@@ -100,7 +103,8 @@ def bad_ids_are_named():
         for text, says in (("", "holds no token id"), ("  \n\t", "holds no token id"),
                            ("1 2 x 4", 'word 3 is "x"'), ("1 -2", 'word 2 is "-2"'),
                            ("896", 'word 1 is "896", but must be a token id from 0 to 895'),
-                           ("99999999999999999999999", "word 1"), ("1.5", "word 1"), ("1,2", "word 1"),
+                           ("99999999999999999999999", "word 1"), ("1.5", "word 1"),
+                           ("1,2", "word 1"),
                            ("\u00fc", "word 1")):
             done = evaluate(tmp, text, "--greedy", "1")
             expect(done.returncode, 1, f"exit code for {text!r}")

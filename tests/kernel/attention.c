@@ -1,4 +1,5 @@
-/* attention.c - every level against double precision, and bit equality over chunks, batches, threads. */
+/* attention.c - every level against double precision, and bit equality over chunks, batches,
+ * threads. */
 #include "kernel/kernel_test.h"
 
 #define ROWS_MAX 700
@@ -41,13 +42,14 @@ static struct cache cache_open(struct heads h, uint32_t n_blocks)
 {
     struct cache c = {
         .h = h,
-        .kv = {
-            .dtype = h.math == MATH_F32 ? DTYPE_F32 : DTYPE_BF16,
-            .n_blocks = n_blocks,
-            .block_tokens = h.block_tokens,
-            .n_kv_heads = h.n_kv_heads,
-            .head_dim = h.head_dim,
-        },
+        .kv =
+            {
+                .dtype = h.math == MATH_F32 ? DTYPE_F32 : DTYPE_BF16,
+                .n_blocks = n_blocks,
+                .block_tokens = h.block_tokens,
+                .n_kv_heads = h.n_kv_heads,
+                .head_dim = h.head_dim,
+            },
     };
     size_t n_bytes = cache_values(&c) * dtype_bytes(c.kv.dtype);
 
@@ -169,8 +171,8 @@ static double kept(const struct heads *h, float v)
 /*
  * One row of one head.  Errors of the scores: (head_dim + 2) roundings of partial sums bounded by
  * sum |q k| scale, and one of the score itself less the maximum.  They go through exp as a relative
- * error; exp adds EXP_ULP_MAX ulp, a merge up to 3 exps and products per piece; the weighted sum adds a
- * rounding per token.  Numerator and denominator both carry it, hence the 2.
+ * error; exp adds EXP_ULP_MAX ulp, a merge up to 3 exps and products per piece; the weighted sum
+ * adds a rounding per token.  Numerator and denominator both carry it, hence the 2.
  */
 static void expect_row(const struct heads *h, const struct sequence *s, uint32_t token,
                        uint32_t head, const float *got, float scale)
@@ -222,7 +224,7 @@ static void expect_row(const struct heads *h, const struct sequence *s, uint32_t
 }
 
 static const struct heads shapes[] = {
-    {MATH_BF16, 16, 1, 128, 16}, {MATH_F32, 6, 2, 24, 16}, {MATH_BF16, 3, 3, 24, 16},
+    {MATH_BF16, 16, 1, 128, 16}, {MATH_F32, 6, 2, 24, 16},    {MATH_BF16, 3, 3, 24, 16},
     {MATH_F32, 4, 1, 128, 8},    {MATH_BF16, 12, 2, 64, 256}, {MATH_BF16, 70, 1, 8, 3},
     {MATH_F32, 2, 2, 256, 64},   {MATH_BF16, 5, 1, 72, 1},
 };

@@ -2,8 +2,8 @@
  *
  * Header only, because each test file is a program of its own.
  */
-#ifndef TESTS_KERNEL_TEST_H
-#define TESTS_KERNEL_TEST_H
+#ifndef TESTS_KERNEL_KERNEL_TEST_H
+#define TESTS_KERNEL_KERNEL_TEST_H
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -54,14 +54,15 @@ static inline void skip_without(const char *level)
     compute_destroy(c);
 }
 
-/* Memory that ends (to within `align`) at an unreadable page: a read or write beyond it is a SIGSEGV. */
+/* Memory that ends (to within `align`) at an unreadable page: a read or write beyond it is a
+ * SIGSEGV. */
 static inline void *guard_alloc(size_t n_bytes, size_t align)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t used = (n_bytes + align - 1) / align * align;
     size_t n_pages = (used + page - 1) / page + 1;
-    char *base = mmap(NULL, n_pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                      0);
+    char *base =
+        mmap(NULL, n_pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     CHECK(base != MAP_FAILED);
     CHECK(mprotect(base + (n_pages - 1) * page, page, PROT_NONE) == 0);

@@ -47,7 +47,8 @@ static struct product product_open(const char *level, uint32_t n_threads, struct
     p.m = matrix_alloc(p.c, s.dtype, s.n_out, s.n_in);
     if (s.n_out > first) { // ranges in any order
         compute_ops(p.c)->matrix_pack(p.c, &p.m, first, s.n_out - first,
-                                      (char *)narrow + (size_t)first * s.n_in * dtype_bytes(s.dtype),
+                                      (char *)narrow +
+                                          (size_t)first * s.n_in * dtype_bytes(s.dtype),
                                       s.dtype);
     }
     compute_ops(p.c)->matrix_pack(p.c, &p.m, 0, first, narrow, s.dtype);
@@ -88,9 +89,9 @@ static void product_run(struct product *p)
 }
 
 /*
- * |got - exact| <= gamma * sum |x w| (+ bias): each of the n_in products and sums of a segment and the
- * 4 last sums round once, relative to partial sums that are at most sum |x w| (Higham, 3.1).  The
- * bf16 instruction and f32 flush to zero what is below 2^-126 per term.
+ * |got - exact| <= gamma * sum |x w| (+ bias): each of the n_in products and sums of a segment and
+ * the 4 last sums round once, relative to partial sums that are at most sum |x w| (Higham, 3.1).
+ * The bf16 instruction and f32 flush to zero what is below 2^-126 per term.
  */
 static void expect_exact(const struct product *p)
 {

@@ -73,12 +73,13 @@ TEST(old_spelling)
 
 TEST(new_spelling)
 {
-    struct read r = read_config(
-        "{" ARCH "," SIZES ",\"max_position_embeddings\":256,\"attention_bias\":true,"
-        "\"rms_norm_eps\":1e-05,\"dtype\":\"float16\",\"eos_token_id\":7,\"tie_word_embeddings\":true,"
-        "\"rope_parameters\":{\"rope_theta\":20000,\"rope_type\":\"default\","
-        "\"partial_rotary_factor\":0.25}}",
-        NULL);
+    struct read r =
+        read_config("{" ARCH "," SIZES ",\"max_position_embeddings\":256,\"attention_bias\":true,"
+                    "\"rms_norm_eps\":1e-05,\"dtype\":\"float16\",\"eos_token_id\":7,"
+                    "\"tie_word_embeddings\":true,"
+                    "\"rope_parameters\":{\"rope_theta\":20000,\"rope_type\":\"default\","
+                    "\"partial_rotary_factor\":0.25}}",
+                    NULL);
 
     EXPECT_EQ_C_STR(r.lines, "");
     EXPECT_EQ_U32(r.c.rotated, 4);

@@ -278,9 +278,9 @@ TEST(a_configuration_that_does_not_describe_the_weights)
     temp_folder_edit(&f, "config.json", "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 2");
     open_dir(f.path, &o);
     EXPECT_STATUS(o.rc, E_INVALID);
-    EXPECT_CONTAINS(
-        o.lines,
-        "model.layers.2.mlp.down_proj.weight: is there, but config.json says that the model has 2 layers");
+    EXPECT_CONTAINS(o.lines,
+                    "model.layers.2.mlp.down_proj.weight: is there, but config.json says that the "
+                    "model has 2 layers");
     temp_folder_edit(&f, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 4");
     open_dir(f.path, &o);
     EXPECT_CONTAINS(o.lines, "model.layers.3.mlp.down_proj.weight: is missing");

@@ -1,5 +1,7 @@
 /* Loading: damaged and too large values, files that change, tied embeddings, random weights. */
 #include "model/dummy.h"
+#include "model/glm4.h"
+#include "model/load.h"
 #include "model/model.h"
 #include "model/safetensors.h"
 #include "model/values.h"
@@ -271,6 +273,45 @@ TEST(tied_embeddings_equal_a_copy_of_the_table_as_head)
     temp_folder_close(&copy);
 }
 
+/* At every level the weights take no more than planned, and hardly less. */
+TEST(the_plan_covers_what_loading_takes)
+{
+    static const char *const levels[] = {"ref", "avx2", "avx512", "avx512bf16", "neon"};
+    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
+    struct model *m = NULL;
+    struct error err;
+
+    EXPECT_OK(model_open(&(struct model_source){.preset = "glm-4-9b-0414"}, &m, NULL, &err));
+    for (size_t i = 0; i < 15; i++) {
+        enum dtype dtype = dtypes[i % 3];
+        enum math math = dtype == DTYPE_F32 ? MATH_F32 : MATH_BF16;
+        struct compute_options c = {.math = math,
+                                    .level = levels[i / 3],
+                                    .n_threads = 1,
+                                    .rows_max = 1,
+                                    .cols_max = 16384};
+        struct model_plan_options o = {.math = math,
+                                       .weight_dtype = dtype,
+                                       .max_num_seqs = 1,
+                                       .max_num_batched_tokens = 1,
+                                       .memory_bytes = (uint64_t)1 << 40,
+                                       .available_bytes = (uint64_t)1 << 40};
+        struct compute *compute = NULL;
+        struct model_plan plan;
+        uint64_t bytes;
+
+        if (compute_create(&c, &compute, &err) != OK) {
+            continue; // this machine lacks the level
+        }
+        EXPECT_OK(model_plan(m, &o, &plan, &err));
+        bytes = load_weight_bytes(&glm4_arch, model_config(m), compute_ops(compute), dtype);
+        EXPECT_TRUE(bytes <= plan.weight_bytes);
+        EXPECT_TRUE((double)bytes >= 0.999 * (double)plan.weight_bytes);
+        compute_destroy(compute);
+    }
+    model_destroy(m);
+}
+
 /* ---- random weights ------------------------------------------------------------------------ */
 
 TEST(random_weights_follow_the_seed_and_give_finite_logits)
@@ -405,6 +446,38 @@ TEST(the_screen_counts_what_cannot_be_represented)
     values_screen(in, DTYPE_F32, DTYPE_F32, 600, &counts);
     EXPECT_EQ_U64(counts.n_not_finite, 2);
     EXPECT_EQ_U64(counts.n_overflow, 0);
+}
+
+/* Every 16-bit pattern, alone among ones at a changing place, against the definition. */
+TEST(the_screen_is_right_for_every_pattern_and_type)
+{
+    static const enum dtype all[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
+
+    for (uint32_t bits = 0; bits < 65536; bits++) {
+        for (size_t from = 1; from < 3; from++) {
+            uint16_t in[300];
+            float wide;
+
+            for (size_t i = 0; i < 300; i++) {
+                in[i] = all[from] == DTYPE_BF16 ? 0x3f80 : 0x3c00;
+            }
+            in[bits % 300] = (uint16_t)bits;
+            values_convert(&wide, DTYPE_F32, &in[bits % 300], all[from], 1);
+            for (size_t to = 0; to < 3; to++) {
+                struct values_screen counts = {0, 0};
+                uint16_t out;
+                float back = wide;
+
+                if (to > 0) {
+                    values_convert(&out, all[to], &wide, DTYPE_F32, 1);
+                    values_convert(&back, DTYPE_F32, &out, all[to], 1);
+                }
+                values_screen(in, all[from], all[to], 300, &counts);
+                EXPECT_EQ_U64(counts.n_not_finite, isfinite(wide) ? 0 : 1);
+                EXPECT_EQ_U64(counts.n_overflow, (isfinite(wide) && !isfinite(back)) ? 1 : 0);
+            }
+        }
+    }
 }
 
 TEST(bad_rows_are_found)

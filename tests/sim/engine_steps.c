@@ -303,7 +303,7 @@ TEST(held_back_text_leaves_when_the_answer_ends)
     sim_run(sim, 100);
     EXPECT_EQ_STR(buf_str(&eos->text), STR("wait ST"));
     EXPECT_EQ_STR(buf_str(&length->text), STR("wait ST"));
-    EXPECT_EQ_U32(eos->n_ids_before_last, 8); // the end token came with the flush
+    EXPECT_EQ_U32(eos->n_ids_before_last, 7); // the end token comes with DONE
     EXPECT_EQ_U32(length->n_ids_before_last, 7);
     sim_stop(sim);
 }

@@ -1,6 +1,6 @@
 /* temp_folder.h - a folder that lives as long as one test, and safetensors files to put into it. */
-#ifndef TESTS_TEMP_FOLDER_H
-#define TESTS_TEMP_FOLDER_H
+#ifndef TESTS_SUPPORT_TEMP_FOLDER_H
+#define TESTS_SUPPORT_TEMP_FOLDER_H
 
 #include <stddef.h>
 #include <stdint.h>

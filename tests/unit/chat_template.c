@@ -1,10 +1,12 @@
 /* Limits, hostile templates, error texts, and loading from a checkpoint's folder. */
 #include "base/arena.h"
+#include "base/check.h"
 #include "base/json.h"
 #include "text/chat_template.h"
 
 #include "support/test.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,19 +51,19 @@ static void expect_limit_without_time(const char *source, const char *contains)
     EXPECT_CONTAINS(err.text, contains);
 }
 
+/* head, `times` x part, tail; the caller frees. */
 static char *repeat(const char *head, const char *part, size_t times, const char *tail)
 {
-    size_t part_len = strlen(part);
-    char *all = malloc(strlen(head) + part_len * times + strlen(tail) + 1);
-    char *at = all;
+    struct buf all;
 
-    EXPECT_TRUE(all != NULL);
-    at = stpcpy(at, head);
+    buf_init(&all, (size_t)64 << 20);
+    buf_append_c(&all, head);
     for (size_t i = 0; i < times; i++) {
-        at = stpcpy(at, part);
+        buf_append_c(&all, part);
     }
-    stpcpy(at, tail);
-    return all;
+    buf_append_c(&all, tail);
+    EXPECT_TRUE(buf_c(&all) != NULL);
+    return all.ptr;
 }
 
 TEST(loop_turns_are_limited)
@@ -373,6 +375,38 @@ TEST(a_template_renders_again_after_an_error)
     chat_template_destroy(t);
     buf_done(&out);
     arena_destroy(arena);
+}
+
+static void *render_often(void *arg)
+{
+    const struct chat_template *t = arg;
+    struct buf out;
+
+    buf_init(&out, 1000);
+    for (int i = 0; i < 200; i++) {
+        buf_reset(&out);
+        CHECK(chat_template_render(t, &no_args, NULL, &out, NULL) == OK);
+        CHECK(str_eq(buf_str(&out), STR("0,1,2,macro")));
+    }
+    buf_done(&out);
+    return NULL;
+}
+
+TEST(one_template_renders_in_several_threads)
+{
+    struct chat_template *t = NULL;
+    pthread_t threads[3];
+
+    EXPECT_OK(chat_template_compile(STR("{% macro m() %}macro{% endmacro %}{% for i in range(3) %}"
+                                        "{{ i }},{% endfor %}{{ m() }}"),
+                                    &t, &err));
+    for (int i = 0; i < 3; i++) {
+        EXPECT_TRUE(pthread_create(&threads[i], NULL, render_often, t) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        EXPECT_TRUE(pthread_join(threads[i], NULL) == 0);
+    }
+    chat_template_destroy(t);
 }
 
 /* A checkpoint's folder with the files that are given. */

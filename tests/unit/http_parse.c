@@ -10,7 +10,8 @@
 
 static struct http_field fields[HTTP_FIELDS_MAX];
 
-/* Measure and parse a request, all bytes at once.  0: accepted; else the HTTP status of the refusal;
+/* Measure and parse a request, all bytes at once.  0: accepted; else the HTTP status of the
+ * refusal;
  * -1: not complete. */
 static int verdict(struct str bytes, struct http_head *head)
 {

@@ -1,8 +1,9 @@
 /* Every feature of chat templates by a small template of its own: tests/unit/jinja_cases.
  *
  * A case is {name, template, messages?, tools?, kwargs?, add_generation_prompt?} with the expected
- * "text", or the class of the expected "error" and what its message "contains".  The texts are those
- * of Jinja2 (tests/peers/jinja_test.py checks that), "peer": false marks what Jinja2 does otherwise.
+ * "text", or the class of the expected "error" and what its message "contains".  The texts are
+ * those of Jinja2 (tests/peers/jinja_test.py checks that), "peer": false marks what Jinja2 does
+ * otherwise.
  */
 #include "base/arena.h"
 #include "base/json.h"

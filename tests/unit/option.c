@@ -9,9 +9,7 @@
 struct run {
     struct arena *arena;
     struct option_values *v;
-    struct buf problems;
-    struct buf warnings;
-    bool help;
+    struct option_report report;
     enum status rc;
 };
 
@@ -26,10 +24,9 @@ static struct run run_serve(const char *const *words, int n_words)
         argv[i + 1] = strdup(words[i]); // argv must outlive the values; the program ends soon
     }
     r.arena = arena_create(1 << 20);
-    buf_init(&r.problems, 65536);
-    buf_init(&r.warnings, 65536);
-    r.rc = option_parse_quiet(&serve_options, n_words + 1, argv, r.arena, &r.v, &r.help, &r.problems,
-                              &r.warnings);
+    buf_init(&r.report.problems, 65536);
+    buf_init(&r.report.warnings, 65536);
+    r.rc = option_parse_quiet(&serve_options, n_words + 1, argv, r.arena, &r.v, &r.report);
     return r;
 }
 
@@ -40,8 +37,8 @@ static struct run run_serve(const char *const *words, int n_words)
 static void run_done(struct run *r)
 {
     arena_destroy(r->arena);
-    buf_done(&r->problems);
-    buf_done(&r->warnings);
+    buf_done(&r->report.problems);
+    buf_done(&r->report.warnings);
 }
 
 TEST(defaults_come_from_the_table)
@@ -59,12 +56,13 @@ TEST(defaults_come_from_the_table)
 
 TEST(spellings_of_vllm_are_understood)
 {
-    struct run r = SERVE("/models/x", "--max_model_len=32k", "--max-num-batched", "8K",
-                         "--served-model-name", "glm-5-9b-chat", "glm-5-9b", "--gpu-mem", "0.8", "-tp", "1");
+    struct run r =
+        SERVE("/models/x", "--max_model_len=32k", "--max-num-batched", "8K", "--served-model-name",
+              "glm-5-9b-chat", "glm-5-9b", "--gpu-mem", "0.8", "-tp", "1");
     uint32_t n_names;
     const char *const *names;
 
-    EXPECT_EQ_STR(buf_str(&r.problems), STR(""));
+    EXPECT_EQ_STR(buf_str(&r.report.problems), STR(""));
     EXPECT_OK(r.rc);
     EXPECT_EQ_U64(option_count(r.v, "max-model-len"), 32000);
     EXPECT_EQ_U64(option_count(r.v, "max-num-batched-tokens"), 8192);
@@ -80,7 +78,7 @@ TEST(all_problems_are_reported_together)
 {
     struct run r = SERVE("--max-modl-len", "4096", "--port", "99999", "--dtype", "int4",
                          "--quantization", "awq", "--tensor-parallel-size", "4");
-    struct str all = buf_str(&r.problems);
+    struct str all = buf_str(&r.report.problems);
 
     EXPECT_STATUS(r.rc, E_INVALID);
     EXPECT_TRUE(str_find(all, STR("did you mean --max-model-len?"), 0) != SIZE_MAX);
@@ -96,8 +94,9 @@ TEST(flags_without_effect_warn_or_stay_silent)
     struct run r = SERVE("--enforce-eager", "--swap-space", "4", "--no-enable-prefix-caching");
 
     EXPECT_OK(r.rc);
-    EXPECT_TRUE(str_find(buf_str(&r.warnings), STR("--swap-space has no effect here"), 0) != SIZE_MAX);
-    EXPECT_TRUE(str_find(buf_str(&r.warnings), STR("enforce-eager"), 0) == SIZE_MAX);
+    EXPECT_TRUE(str_find(buf_str(&r.report.warnings), STR("--swap-space has no effect here"), 0) !=
+                SIZE_MAX);
+    EXPECT_TRUE(str_find(buf_str(&r.report.warnings), STR("enforce-eager"), 0) == SIZE_MAX);
     run_done(&r);
 }
 
@@ -106,8 +105,8 @@ TEST(missing_values_and_ambiguous_prefixes_are_refused)
     struct run r = SERVE("--max-num", "4", "--port");
 
     EXPECT_STATUS(r.rc, E_INVALID);
-    EXPECT_TRUE(str_find(buf_str(&r.problems), STR("could mean several"), 0) != SIZE_MAX);
-    EXPECT_TRUE(str_find(buf_str(&r.problems), STR("--port needs a value"), 0) != SIZE_MAX);
+    EXPECT_TRUE(str_find(buf_str(&r.report.problems), STR("could mean several"), 0) != SIZE_MAX);
+    EXPECT_TRUE(str_find(buf_str(&r.report.problems), STR("--port needs a value"), 0) != SIZE_MAX);
     run_done(&r);
 }
 
@@ -118,9 +117,17 @@ TEST(counts_with_suffixes)
         enum status rc;
         uint64_t value;
     } cases[] = {
-        {"0", OK, 0},          {"32k", OK, 32000},      {"32K", OK, 32768},  {"25.6k", OK, 25600},
-        {"1.5K", E_INVALID, 0}, {"4G", OK, UINT64_C(1) << 32}, {"-1", E_INVALID, 0}, {"", E_INVALID, 0},
-        {"k", E_INVALID, 0},    {"12x", E_INVALID, 0},   {"99999999999999999999", E_LIMIT, 0},
+        {"0", OK, 0},
+        {"32k", OK, 32000},
+        {"32K", OK, 32768},
+        {"25.6k", OK, 25600},
+        {"1.5K", E_INVALID, 0},
+        {"4G", OK, UINT64_C(1) << 32},
+        {"-1", E_INVALID, 0},
+        {"", E_INVALID, 0},
+        {"k", E_INVALID, 0},
+        {"12x", E_INVALID, 0},
+        {"99999999999999999999", E_LIMIT, 0},
         {"99999999T", E_LIMIT, 0},
     };
 
@@ -139,7 +146,8 @@ TEST(help_names_every_honoured_option)
     buf_init(&out, 1 << 20);
     option_print_help(&serve_options, &out);
     for (uint32_t i = 0; i < serve_options.n_options; i++) {
-        EXPECT_TRUE(str_find(buf_str(&out), str_from_c(serve_options.options[i].name), 0) != SIZE_MAX);
+        EXPECT_TRUE(str_find(buf_str(&out), str_from_c(serve_options.options[i].name), 0) !=
+                    SIZE_MAX);
     }
     buf_done(&out);
 }

@@ -1,15 +1,15 @@
 /* attention.c - causal attention over paged KV, decode and prefill by one path.
  *
- * An item is up to ATTENTION_ROWS rows (query, head of one kv head's group) of one sequence.  For each
- * piece of COMPUTE_KV_PIECE tokens at absolute positions 0, 256, ...
+ * An item is up to ATTENTION_ROWS rows (query, head of one kv head's group) of one sequence.  For
+ * each piece of COMPUTE_KV_PIECE tokens at absolute positions 0, 256, ...
  *
  *   scores[r][t] = q[r] . k[t]                 one chain over head_dim per element
  *   m, p, l      = softmax over the tokens row r may see, of this piece alone
  *   o[r][d]      = sum over t of p[r][t] v[t][d]    one chain over ascending t per element
  *
- * and the pieces of a row are merged in order by the usual rescaling.  Nothing here depends on which
- * other rows, chunks or sequences are in the batch.  A row never touches a token it may not see, not
- * even multiplied by zero, so neither later tokens nor stale cache contents can reach it.
+ * and the pieces of a row are merged in order by the usual rescaling.  Nothing here depends on
+ * which other rows, chunks or sequences are in the batch.  A row never touches a token it may not
+ * see, not even multiplied by zero, so neither later tokens nor stale cache contents can reach it.
  *
  * Work for the pool: items; when there are few (decode of few sequences), single pieces of items,
  * whose states are merged afterwards in the same order by the same code: the bits are the same.
@@ -26,9 +26,9 @@
 struct attention_job {
     struct compute *c;
     const struct attention_args *a;
-    uint32_t group;        // query heads per kv head
-    uint32_t padded_dim;   // head_dim rounded up to TILE_COLS
-    bool pairs;            // queries and keys meet in bf16 pairs
+    uint32_t group;      // query heads per kv head
+    uint32_t padded_dim; // head_dim rounded up to TILE_COLS
+    bool pairs;          // queries and keys meet in bf16 pairs
     uint64_t n_items;
     struct pool_range range;
 };
@@ -66,6 +66,7 @@ static uint32_t position_of(const struct attention_job *job, const struct item *
 static struct item item_at(const struct attention_job *job, uint64_t idx)
 {
     const uint64_t *first = job->c->first_items;
+    uint32_t panel_rows = job->c->kernels.panel_rows[job->a->kv->dtype];
     uint32_t lo = 0;
     uint32_t hi = job->a->n_seqs;
     struct item it;
@@ -91,7 +92,7 @@ static struct item item_at(const struct attention_job *job, uint64_t idx)
     it.row_begin = (per_head - 1 - within % per_head) * ATTENTION_ROWS;
     it.n_rows = rows - it.row_begin < ATTENTION_ROWS ? rows - it.row_begin : ATTENTION_ROWS;
     it.n_pieces = position_of(job, &it, it.n_rows - 1) / COMPUTE_KV_PIECE + 1;
-    it.n_panels = (it.n_rows + job->c->kernels.panel_rows - 1) / job->c->kernels.panel_rows;
+    it.n_panels = (it.n_rows + panel_rows - 1) / panel_rows;
     return it;
 }
 
@@ -154,8 +155,8 @@ static void find_piece(const struct attention_job *job, const struct item *it, u
     }
     for (uint32_t t = begin; t < end; t++) {
         size_t block = it->seq->blocks[t / kv->block_tokens];
-        size_t row = (block * kv->n_kv_heads + it->kv_head) * kv->block_tokens +
-                     t % kv->block_tokens;
+        size_t row =
+            (block * kv->n_kv_heads + it->kv_head) * kv->block_tokens + t % kv->block_tokens;
 
         DCHECK(block < kv->n_blocks);
         ret_piece->keys[t - begin] = (const char *)kv->k + row * row_bytes;
@@ -249,8 +250,8 @@ static void attend_piece(const struct attention_job *job, const struct item *it,
         for (uint32_t p = 0; p < it->n_panels; p++) {
             uint32_t begin = panel_begin(it, p);
 
-            weigh_panel(job, &piece, ret_state->out + (size_t)begin * job->padded_dim + col, scratch,
-                        begin, panel_begin(it, p + 1) - begin);
+            weigh_panel(job, &piece, ret_state->out + (size_t)begin * job->padded_dim + col,
+                        scratch, begin, panel_begin(it, p + 1) - begin);
         }
     }
 }
@@ -294,8 +295,8 @@ static void merge_piece(const struct attention_job *job, const struct item *it,
         b = exp_of(k, piece->max[r] - max);
         s->max[r] = max;
         s->sum[r] = s->sum[r] * a + piece->sum[r] * b;
-        k->merge(s->out + (size_t)r * job->padded_dim, piece->out + (size_t)r * job->padded_dim, a, b,
-                 job->padded_dim);
+        k->merge(s->out + (size_t)r * job->padded_dim, piece->out + (size_t)r * job->padded_dim, a,
+                 b, job->padded_dim);
     }
 }
 

@@ -1,8 +1,8 @@
 /* exp_poly.h - the constants of e^x that every instruction-set level shares.
  *
- * x = n ln2 + r, |r| <= ln2 / 2;  e^r = 1 + r + r^2 (C2 + C3 r + C4 r^2 + C5 r^3 + C6 r^4), a minimax
- * fit with relative error 4.3e-9 before rounding.  Results below 2^-126 are 0; the error otherwise is
- * at most EXP_ULP_MAX units in the last place (tests/kernel/rowwise.c measures it).
+ * x = n ln2 + r, |r| <= ln2 / 2;  e^r = 1 + r + r^2 (C2 + C3 r + C4 r^2 + C5 r^3 + C6 r^4), a
+ * minimax fit with relative error 4.3e-9 before rounding.  Results below 2^-126 are 0; the error
+ * otherwise is at most EXP_ULP_MAX units in the last place (tests/kernel/rowwise.c measures it).
  * e^0 == 1 and e^-inf == 0 exactly: attention's merge relies on both.
  */
 #ifndef COMPUTE_CPU_EXP_POLY_H

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #define LANES 16
-#define AHEAD 8192     // bytes: from this many rows on multiplying hides the processor's own
-#define AHEAD_ROWS 6   // prefetching too late (docs/speed-log.md); with fewer it only costs
+#define AHEAD 8192   // bytes: from this many rows on multiplying hides the processor's own
+#define AHEAD_ROWS 6 // prefetching too late (docs/speed-log.md); with fewer it only costs
 
 static INLINE __m512bh as_pairs(__m512i v)
 {
@@ -21,8 +21,8 @@ static INLINE __m512bh as_pairs(__m512i v)
     return pairs;
 }
 
-static INLINE void mm_pairs_rows(float *acc, size_t acc_stride, const void *tile,
-                                 const void *panel, size_t n_k, bool first, size_t n_rows)
+static INLINE void mm_pairs_rows(float *acc, size_t acc_stride, const void *tile, const void *panel,
+                                 size_t n_k, bool first, size_t n_rows)
 {
     const uint32_t *w = tile;
     const uint32_t *x = panel;

@@ -1,7 +1,7 @@
 /* kernels_ref.c - the reference level: plain C, one value after the other.
  *
- * What the other levels are compared with, and what runs on a machine without any of them.  Compiled
- * without contraction (-ffp-contract=off), so a product is rounded before it is added.
+ * What the other levels are compared with, and what runs on a machine without any of them.
+ * Compiled without contraction (-ffp-contract=off), so a product is rounded before it is added.
  */
 #include "compute/cpu/exp_poly.h"
 #include "compute/cpu/halves.h"
@@ -260,7 +260,7 @@ void kernels_ref_fill(struct kernels *k)
 {
     *k = (struct kernels){
         .name = "ref",
-        .panel_rows = 8,
+        .panel_rows = {8, 8, 8},
         .mm_bf16 = mm_bf16,
         .mm_f16 = mm_f16,
         .mm_f32 = mm_f32,

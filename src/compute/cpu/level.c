@@ -12,10 +12,8 @@
 #endif
 
 static const char *const names[LEVEL_COUNT] = {
-    [LEVEL_REF] = "ref",
-    [LEVEL_AVX2] = "avx2",
-    [LEVEL_AVX512] = "avx512",
-    [LEVEL_AVX512BF16] = "avx512bf16",
+    [LEVEL_REF] = "ref",       [LEVEL_AVX2] = "avx2",
+    [LEVEL_AVX512] = "avx512", [LEVEL_AVX512BF16] = "avx512bf16",
     [LEVEL_NEON] = "neon",
 };
 
@@ -37,7 +35,7 @@ static unsigned saved_state(void)
     return lo;
 }
 
-#define HAS(word, bit) (((word) >> (bit) & 1u) != 0)
+#define HAS(word, bit) (((word) >> (bit)&1u) != 0)
 #define STATE_AVX 0x06u    // XMM, YMM
 #define STATE_AVX512 0xe6u // and opmask, ZMM
 

@@ -19,6 +19,7 @@
 
 #define BLOCK_BYTES 16384      // of a tile, per block of K
 #define STREAM_BYTES 131072    // of weights per task when streaming
+#define RESIDENT_BYTES 262144  // of panels that stay in L2 while one tile is streamed past them
 #define SMALL_PANEL_WORK 32768 // values: below it packing is not worth waking the pool
 #define SMALL_WORK 65536       // multiplications, as above
 #define TASKS_PER_THREAD 4     // at least, so that nobody waits long at the end
@@ -35,12 +36,12 @@ struct matmul_job {
     struct compute *c;
     const struct matmul_args *a;
     kernel_mm mm;
-    bool pairs;             // panels hold bf16 pairs
-    size_t value_bytes;     // of one activation in a panel
+    bool pairs;         // panels hold bf16 pairs
+    size_t value_bytes; // of one activation in a panel
     size_t k_ends[COMPUTE_K_SEGMENTS];
     size_t block_k;
-    uint32_t row_begin;     // first row of the chunk
-    uint32_t n_rows;        // rows of the chunk
+    uint32_t row_begin; // first row of the chunk
+    uint32_t n_rows;    // rows of the chunk
     uint32_t n_panels;
     uint32_t n_tiles;
     uint32_t task_tiles;
@@ -133,8 +134,8 @@ static void add_block(const struct matmul_job *job, const struct span *span, flo
     size_t weight_bytes = dtype_bytes(w->dtype);
 
     for (uint32_t t = span->tile_begin; t < span->tile_end; t++) {
-        const char *tile = (const char *)w->packed +
-                           ((size_t)t * w->n_in + k) * TILE_COLS * weight_bytes;
+        const char *tile =
+            (const char *)w->packed + ((size_t)t * w->n_in + k) * TILE_COLS * weight_bytes;
 
         for (uint32_t p = span->panel_from; p < span->panel_to; p++) {
             size_t n_rows = panel_begin(job, p + 1) - panel_begin(job, p);
@@ -214,7 +215,9 @@ static uint32_t cut_tasks(struct matmul_job *job)
     job->block_k = BLOCK_BYTES / (TILE_COLS * dtype_bytes(job->a->w->dtype));
     job->task_panels = TASK_PANELS_MAX;
     job->n_panel_groups = (job->n_panels + job->task_panels - 1) / job->task_panels;
-    job->task_tiles = TASK_TILES_MAX;
+    // few rows: one tile after the other, read in order; many: tiles share each look at the panels
+    job->task_tiles =
+        job->n_rows * job->a->w->n_in * job->value_bytes <= RESIDENT_BYTES ? 1 : TASK_TILES_MAX;
     do {
         n_tasks = (job->n_tiles + job->task_tiles - 1) / job->task_tiles * job->n_panel_groups;
     } while (n_tasks < n_wanted && --job->task_tiles > 0);
@@ -226,7 +229,7 @@ static uint32_t cut_tasks(struct matmul_job *job)
 static void run_chunk(struct matmul_job *job, uint32_t row_begin, uint32_t n_rows)
 {
     const struct matrix *w = job->a->w;
-    uint32_t panel_rows = job->c->kernels.panel_rows;
+    uint32_t panel_rows = job->c->kernels.panel_rows[w->dtype];
     size_t tile_bytes = (size_t)w->n_in * TILE_COLS * dtype_bytes(w->dtype);
     uint32_t n_tasks;
 

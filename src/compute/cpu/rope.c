@@ -1,8 +1,8 @@
 /* rope.c - rotary position embedding.
  *
- * The angle is float32(position) * inv_freq rounded to float32, as the models were trained; its sine
- * and cosine are computed here in double precision and rounded once, so that they do not depend on the
- * version of libm.  One set per token serves all heads.
+ * The angle is float32(position) * inv_freq rounded to float32, as the models were trained; its
+ * sine and cosine are computed here in double precision and rounded once, so that they do not
+ * depend on the version of libm.  One set per token serves all heads.
  */
 #include "base/check.h"
 #include "compute/compute_internal.h"
@@ -28,10 +28,18 @@ void rope_sincos(float angle, float *ret_sin, float *ret_cos)
     double r = ((x - n * PI_2_HI) - n * PI_2_MID) - n * PI_2_LO;
     double z = r * r;
     // Taylor on [-pi/4, pi/4]: the first term left out is below 1e-15
-    double s = r + r * z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 +
-               z * (1.0 / 362880 + z * (-1.0 / 39916800 + z * (1.0 / 6227020800.0))))));
-    double c = 1.0 + z * (-0.5 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 +
-               z * (-1.0 / 3628800 + z * (1.0 / 479001600.0 + z * (-1.0 / 87178291200.0)))))));
+    double s =
+        r + r * z *
+                (-1.0 / 6 +
+                 z * (1.0 / 120 +
+                      z * (-1.0 / 5040 +
+                           z * (1.0 / 362880 + z * (-1.0 / 39916800 + z * (1.0 / 6227020800.0))))));
+    double c =
+        1.0 + z * (-0.5 + z * (1.0 / 24 +
+                               z * (-1.0 / 720 +
+                                    z * (1.0 / 40320 + z * (-1.0 / 3628800 +
+                                                            z * (1.0 / 479001600.0 +
+                                                                 z * (-1.0 / 87178291200.0)))))));
     int quadrant = (int)((int64_t)n & 3);
 
     *ret_sin = (float)(quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c);

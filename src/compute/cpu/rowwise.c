@@ -1,4 +1,5 @@
-/* rowwise.c - operations in which every row stands alone: any split over threads gives equal bits. */
+/* rowwise.c - operations in which every row stands alone: any split over threads gives equal
+ * bits. */
 #include "base/check.h"
 #include "compute/compute_internal.h"
 #include "compute/cpu/drivers.h"
@@ -148,8 +149,8 @@ static void kv_write_row(const struct rowwise_job *job, uint32_t row, uint32_t c
     (void)col;
     (void)n_cols;
     for (uint32_t h = 0; h < kv->n_kv_heads; h++) {
-        size_t at = (((size_t)block * kv->n_kv_heads + h) * kv->block_tokens + offset) *
-                    kv->head_dim;
+        size_t at =
+            (((size_t)block * kv->n_kv_heads + h) * kv->block_tokens + offset) * kv->head_dim;
         size_t from = (size_t)h * kv->head_dim;
 
         if (kv->dtype == DTYPE_F32) {

@@ -28,7 +28,8 @@ static INLINE void transpose_16x16(__m512i v[16])
         t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
     }
     UNROLL
-    for (int i = 0; i < 16; i += 4) { // fours of rows: v[i + j] holds columns j, j + 4, j + 8, j + 12
+    for (int i = 0; i < 16;
+         i += 4) { // fours of rows: v[i + j] holds columns j, j + 4, j + 8, j + 12
         v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
         v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
         v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
