@@ -191,6 +191,11 @@ static uint64_t reserve_bytes(const struct sizing_request *r, uint32_t tp)
     return (uint64_t)(runtime + activations + logits);
 }
 
+static uint32_t clamp_u32(uint64_t v, uint32_t max)
+{
+    return v < max ? (uint32_t)v : max;
+}
+
 static void fill_memory(const struct sizing_request *r, struct sizing *z)
 {
     double memory = r->card->usable_gb > 0 ? r->card->usable_gb : r->card->memory_gb;
@@ -209,9 +214,9 @@ static void fill_memory(const struct sizing_request *r, struct sizing *z)
     z->shortfall_bytes =
         z->needed_bytes > z->allowed_bytes ? z->needed_bytes - z->allowed_bytes : 0;
     room = z->allowed_bytes > fixed ? z->allowed_bytes - fixed : 0;
-    z->fitting_sequences = (uint32_t)fmin((double)(room / z->kv_bytes_sequence), UINT32_MAX);
-    z->fitting_len = (uint32_t)fmin((double)(room / r->concurrency / z->kv_bytes_per_token),
-                                    r->shape.max_positions);
+    z->fitting_sequences = clamp_u32(room / z->kv_bytes_sequence, UINT32_MAX);
+    z->fitting_len =
+        clamp_u32(room / r->concurrency / z->kv_bytes_per_token, r->shape.max_positions);
 }
 
 /* KV bytes that one decode step reads per sequence and rank: behind an indexer all index keys, but

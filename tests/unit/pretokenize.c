@@ -227,9 +227,10 @@ static void compare_with_oracle(uint64_t seed)
     size_t n_bytes = 0;
     size_t at = 0;
     struct str text;
+    size_t n_samples = ARRAY_COUNT(samples);
 
     for (size_t i = 0; i < c.n; i++) {
-        c.cp[i] = samples[(size_t)(rng_uniform(seed, 1, i) * (double)ARRAY_COUNT(samples))];
+        c.cp[i] = samples[(size_t)(rng_uniform(seed, 1, i) * (double)n_samples)];
         n_bytes += utf8_encode(c.cp[i], bytes + n_bytes);
         ends[i + 1] = n_bytes;
     }
