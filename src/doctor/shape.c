@@ -8,30 +8,33 @@
 #define VOCAB_A 151552 // GLM-4 ... GLM-4.7
 #define VOCAB_B 154880 // GLM-4.7-Flash, GLM-5.x
 
+/* Strings in parentheses do not initialise arrays. */
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define DENSE(title, type, layers, width, ffn, heads, kv, bias, norms, positions)                  \
     {                                                                                              \
-        .name = (title), .model_type = (type), .kind = SHAPE_GQA, .n_layers = (layers),            \
-        .hidden = (width), .ffn_hidden = (ffn), .n_heads = (heads), .n_kv_heads = (kv),            \
-        .head_dim = 128, .vocab = VOCAB_A, .max_positions = (positions), .qkv_bias = (bias),       \
-        .norms_per_layer = (norms), .n_dense_layers = (layers)                                     \
+        .name = title, .model_type = type, .kind = SHAPE_GQA, .n_layers = layers, .hidden = width, \
+        .ffn_hidden = ffn, .n_heads = heads, .n_kv_heads = kv, .head_dim = 128, .vocab = VOCAB_A,  \
+        .max_positions = positions, .qkv_bias = bias, .norms_per_layer = norms,                    \
+        .n_dense_layers = layers                                                                   \
     }
 #define MOE(title, layers, width, ffn, norm, dense, experts, expert_width, positions)              \
     {                                                                                              \
-        .name = (title), .model_type = "glm4_moe", .kind = SHAPE_GQA, .n_layers = (layers),        \
-        .hidden = (width), .ffn_hidden = (ffn), .n_heads = 96, .n_kv_heads = 8, .head_dim = 128,   \
-        .vocab = VOCAB_A, .max_positions = (positions), .qkv_bias = true, .qk_norm = (norm),       \
-        .norms_per_layer = 2, .n_dense_layers = (dense), .n_experts = (experts),                   \
-        .experts_per_token = 8, .n_shared_experts = 1, .expert_hidden = (expert_width)             \
+        .name = title, .model_type = "glm4_moe", .kind = SHAPE_GQA, .n_layers = layers,            \
+        .hidden = width, .ffn_hidden = ffn, .n_heads = 96, .n_kv_heads = 8, .head_dim = 128,       \
+        .vocab = VOCAB_A, .max_positions = positions, .qkv_bias = true, .qk_norm = norm,           \
+        .norms_per_layer = 2, .n_dense_layers = dense, .n_experts = experts,                       \
+        .experts_per_token = 8, .n_shared_experts = 1, .expert_hidden = expert_width               \
     }
 #define DSA(title, index_layers, positions)                                                        \
     {                                                                                              \
-        .name = (title), .model_type = "glm_moe_dsa", .kind = SHAPE_MLA, .n_layers = 78,           \
+        .name = title, .model_type = "glm_moe_dsa", .kind = SHAPE_MLA, .n_layers = 78,             \
         .hidden = 6144, .ffn_hidden = 12288, .n_heads = 64, .n_kv_heads = 64, .vocab = VOCAB_B,    \
-        .max_positions = (positions), .norms_per_layer = 2, .n_dense_layers = 3, .n_experts = 256, \
+        .max_positions = positions, .norms_per_layer = 2, .n_dense_layers = 3, .n_experts = 256,   \
         .experts_per_token = 8, .n_shared_experts = 1, .expert_hidden = 2048, .q_rank = 2048,      \
         .kv_rank = 512, .qk_nope = 192, .qk_rope = 64, .v_dim = 256,                               \
-        .n_index_layers = (index_layers), .index_heads = 32, .index_dim = 128                      \
+        .n_index_layers = index_layers, .index_heads = 32, .index_dim = 128                        \
     }
+// NOLINTEND(bugprone-macro-parentheses)
 
 static const struct shape shapes[] = {
     DENSE("glm-4-9b-chat", "chatglm", 40, 4096, 13696, 32, 2, true, 2, 131072),
