@@ -100,8 +100,8 @@ static void bench_matmul(struct bench *b, const char *op, uint32_t n_rows)
     };
     size_t bytes = b->ops->matrix_bytes(b->w.dtype, N_OUT, N_IN);
     double flops = 2.0 * n_rows * N_OUT * N_IN;
-    double best = INFINITY;
-    double read = INFINITY;
+    double best = (double)INFINITY;
+    double read = (double)INFINITY;
     double end = limits_now_s() + ROUNDS_S;
     char shape[64];
 

@@ -1,4 +1,5 @@
 /* Messages of a request: validation, and the plain form that templates expect. */
+#include "base/check.h"
 #include "chat/chat_json_internal.h"
 
 #include <stdio.h>
@@ -276,7 +277,7 @@ static void set_string(struct json_value *v, struct str s)
 static enum status plain_message(const struct place *p, const struct json_value *message,
                                  struct json_value *ret_message)
 {
-    struct json_value copy;
+    struct json_value copy = {0};
     struct str role;
     struct str text = {"", 0};
     bool has_content = false;
@@ -297,6 +298,7 @@ static enum status plain_message(const struct place *p, const struct json_value 
     rc = content_text(p, role, json_get(message, STR("content")), &text);
     if (rc == OK) {
         rc = copy_members(p, message, &copy);
+        CHECK(rc != OK || copy.members != NULL);
     }
     for (uint32_t i = 0; rc == OK && i < copy.n_items; i++) {
         struct json_member m = copy.members[i];

@@ -194,7 +194,8 @@ static void weigh_panel(const struct attention_job *job, const struct piece *pie
     const struct kernels *k = &job->c->kernels;
     const float *scores = scratch->attention.scores + (size_t)row * SCORE_STRIDE;
     const float *values = scratch->attention.values;
-    uint32_t n_common = piece->visible[row]; // rows are in ascending order of position
+    // rows are in ascending order of position; each of the item is set  NOLINTNEXTLINE
+    uint32_t n_common = piece->visible[row];
 
     k->mm_probs(out, job->padded_dim, values, scores, n_common, n_rows, true);
     for (uint32_t r = 1; r < n_rows; r++) {
