@@ -26,6 +26,7 @@ from augment import Conversations
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 SHORT_TOKENS = (5, 12)  # of the answer in samples that are cut short, since choosing the answer is the hard part
 SUBWORD_DROPOUT = 0.1
+TOKENS_LOST = (0.1, 0.2, 0.35)  # of a question, so that no single word decides
 MEETING = 8  # steps between two meetings of the workers
 ANSWER, OTHER = -1, -2
 
@@ -60,7 +61,11 @@ class Encoder:
         mask = [OTHER] * len(ids)
         for question, answer in pairs:
             noisy = rng is not None and rng.random() < 0.35
-            asked = [self.ids["<|user|>"], self.line] + self.text(question, noisy) + [self.ids["<|assistant|>"]]
+            words = self.text(question, noisy)
+            if rng is not None and rng.random() < 0.6:
+                lost = rng.choice(TOKENS_LOST)
+                words = [token for token in words if rng.random() > lost] or words
+            asked = [self.ids["<|user|>"], self.line] + words + [self.ids["<|assistant|>"]]
             told = [self.line] + self.text(answer)
             kind = self.kinds.get(answer, OTHER)
             ids, mask = ids + asked + told, mask + [OTHER] * 2 + [kind] * (len(asked) - 2) + [ANSWER] * len(told)
