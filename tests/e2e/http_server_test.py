@@ -1,5 +1,5 @@
-"""The HTTP server beneath the API: keep-alive, pipelining, dripping requests, many connections, slow
-readers, limits, and what happens to a client that goes away."""
+"""The HTTP server beneath the API: keep-alive, pipelining, dripping requests, many connections,
+slow readers, limits, and what happens to a client that goes away."""
 import contextlib
 import json
 import re
