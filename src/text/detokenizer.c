@@ -8,8 +8,7 @@
 #include "base/check.h"
 #include "base/utf8.h"
 
-#include <string.h>
-
+#define HELD_MAX 3 // bytes of a character that still lacks one
 #define REPLACEMENT "\xEF\xBF\xBD"
 
 void detokenizer_init(struct detokenizer *d, const struct tokenizer *t, bool skip_special)
@@ -31,7 +30,7 @@ static void push_byte(struct detokenizer *d, uint8_t byte, struct buf *out)
     uint32_t cp;
 
     for (;;) {
-        DCHECK(d->n_held < sizeof(d->held));
+        DCHECK(d->n_held <= HELD_MAX);
         d->held[d->n_held] = byte;
         held.len = (size_t)d->n_held + 1;
         if (utf8_decode(held, 0, &cp) == held.len) {

@@ -89,12 +89,14 @@ static enum status affix(struct jinja_run *run, const struct jinja_value *self,
     uint32_t n = 1;
     enum status rc = no_bounds(run, arg, name);
 
-    if (rc == OK && arg[0] != NULL && arg[0]->kind == JINJA_TUPLE) {
+    if (rc == OK && arg[0] == NULL) {
+        rc = need(run, arg[0], JINJA_STRING, name); // says what is missing
+    } else if (rc == OK && arg[0]->kind == JINJA_TUPLE) {
         n = arg[0]->seq->n;
     } else if (rc == OK) {
         rc = need(run, arg[0], JINJA_STRING, name);
     }
-    for (uint32_t i = 0; i < n && rc == OK && !found; i++) {
+    for (uint32_t i = 0; i < n && rc == OK && arg[0] != NULL && !found; i++) {
         one = arg[0]->kind == JINJA_TUPLE ? arg[0]->seq->items[i] : *arg[0];
         rc = need(run, &one, JINJA_STRING, name);
         if (rc == OK) {

@@ -444,9 +444,9 @@ static enum status equal_same(struct jinja_run *run, const struct jinja_value *a
 enum status jinja_op_equal(struct jinja_run *run, const struct jinja_value *a,
                            const struct jinja_value *b, bool *ret_b)
 {
-    bool numbers;
-    bool ordered;
-    int order;
+    bool numbers = false;
+    bool ordered = false;
+    int order = 0;
     enum status rc = jinja_run_tick(run, 1);
 
     if (rc != OK || (a->kind == JINJA_STRING && b->kind == JINJA_STRING)) {

@@ -352,7 +352,7 @@ enum status jinja_value_next(struct jinja_run *run, struct jinja_iter *it, bool 
 enum status jinja_value_to_list(struct jinja_run *run, const struct jinja_value *v,
                                 struct jinja_value *ret_list)
 {
-    struct jinja_iter it;
+    struct jinja_iter it = {0};
     struct jinja_value *items = NULL;
     struct jinja_seq *seq = NULL;
     uint32_t n = 0;

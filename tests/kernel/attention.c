@@ -183,7 +183,7 @@ static void expect_row(const struct heads *h, const struct sequence *s, uint32_t
     double max = (double)-INFINITY;
     double sum = 0.0;
     double score_error = 0.0;
-    double n_pieces = token / 256 + 1;
+    uint32_t n_pieces = token / 256 + 1;
 
     for (uint32_t t = 0; t <= token; t++) {
         const float *k = s->k + ((size_t)t * h->n_kv_heads + kv_head) * h->head_dim;

@@ -473,8 +473,8 @@ TEST(the_screen_is_right_for_every_pattern_and_type)
                     values_convert(&back, DTYPE_F32, &out, all[to], 1);
                 }
                 values_screen(in, all[from], all[to], 300, &counts);
-                EXPECT_EQ_U64(counts.n_not_finite, isfinite(wide) ? 0 : 1);
-                EXPECT_EQ_U64(counts.n_overflow, (isfinite(wide) && !isfinite(back)) ? 1 : 0);
+                EXPECT_EQ_U64(counts.n_not_finite, isfinite(wide) ? UINT64_C(0) : UINT64_C(1));
+                EXPECT_EQ_U64(counts.n_overflow, (isfinite(wide) && !isfinite(back)) ? UINT64_C(1) : UINT64_C(0));
             }
         }
     }

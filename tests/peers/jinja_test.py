@@ -12,6 +12,7 @@ import os
 import pathlib
 import random
 import re
+import signal
 import subprocess
 import sys
 
@@ -23,6 +24,8 @@ from harness import BUILD, TESTS, expect, main, test
 
 RANDOM_TEMPLATES = 6000
 MUTATED_TEMPLATES = 6000
+PEER_LIMIT_S = 1.0
+TOO_SLOW = "too slow"
 BATCH = 500
 # What Python prints for functions, methods and generators is no text of a prompt.
 # Where we refuse and Jinja2 does not: subscripts of constants, which it folds in a way that hides
@@ -72,6 +75,17 @@ def unit_cases():
         yield from json.loads(path.read_text())
 
 
+class PeerTooSlow(BaseException):
+    """Jinja2 has no limits: a mutated template may loop for ever there."""
+
+
+def give_up(_number, _frame):
+    raise PeerTooSlow
+
+
+signal.signal(signal.SIGALRM, give_up)
+
+
 def render_there(case):
     """Text, or None and the fault."""
     variables = dict(case.get("kwargs") or {})
@@ -79,10 +93,15 @@ def render_there(case):
         if case.get(name) is not None:
             variables[name] = case[name]
     variables["add_generation_prompt"] = case.get("add_generation_prompt", False)
+    signal.setitimer(signal.ITIMER_REAL, PEER_LIMIT_S)
     try:
         return ENV.from_string(case["template"]).render(**variables), None
+    except PeerTooSlow:
+        return None, TOO_SLOW
     except Exception as fault:  # pylint: disable=broad-except
         return None, f"{type(fault).__name__}: {fault}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def render_here(cases):
@@ -365,6 +384,8 @@ def fault_of(case, answer):
     """What is wrong with our answer, or None; and the class of the outcome for the statistics."""
     text, fault = render_there(case)
     status = answer.get("status")
+    if fault == TOO_SLOW:
+        return None, "too slow there"
     if status in ("unsupported", "limit"):
         return None, status
     if text is not None and (ADDRESS.search(text) or STRICTER.search(answer.get("error", ""))):

@@ -158,9 +158,9 @@ static void add_characters(struct maker *m)
         text[0] = (char)byte_in_order(i);
         add(m, (struct str){text, 1}, -1, -1);
     }
-    for (char c = 'a'; c <= 'z'; c++) {
+    for (int c = 'a'; c <= 'z'; c++) {
         text[0] = ' ';
-        text[1] = c;
+        text[1] = (char)c;
         add(m, (struct str){text, 2}, -1, -1);
     }
     for (uint32_t i = 0; i < N_HAN; i++) {

@@ -1,3 +1,4 @@
+#include "base/check.h"
 #include "text/pretokenize.h"
 #include "base/rng.h"
 #include "base/utf8.h"
@@ -228,8 +229,7 @@ static void compare_with_oracle(uint64_t seed)
     struct str text;
 
     for (size_t i = 0; i < c.n; i++) {
-        c.cp[i] = samples[(size_t)(rng_uniform(seed, 1, i) *
-                                   (double)(sizeof(samples) / sizeof(samples[0])))];
+        c.cp[i] = samples[(size_t)(rng_uniform(seed, 1, i) * (double)ARRAY_COUNT(samples))];
         n_bytes += utf8_encode(c.cp[i], bytes + n_bytes);
         ends[i + 1] = n_bytes;
     }
