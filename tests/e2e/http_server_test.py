@@ -58,6 +58,13 @@ def pipelined_requests_are_answered_in_order():
 
 
 @test
+def half_a_request_does_not_cost_the_answers_before_it():
+    with FakeServer() as server:
+        got = server.raw(GET_VERSION * 3 + b"GET /ver", half_close=True)
+        expect(got.count(b"HTTP/1.1 200 OK"), 3)
+
+
+@test
 def requests_may_arrive_byte_by_byte():
     with FakeServer() as server, server.socket() as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
