@@ -476,6 +476,15 @@ static enum status take_generation_prompt(struct chat_json_reader *r, const char
 {
     (void)name;
     r->request->chat.add_generation_prompt = v->boolean;
+    r->wants_generation_prompt = v->boolean;
+    return OK;
+}
+
+static enum status take_continue(struct chat_json_reader *r, const char *name,
+                                 const struct json_value *v)
+{
+    (void)name;
+    r->request->chat.continue_final_message = v->boolean;
     return OK;
 }
 
@@ -528,7 +537,7 @@ static const struct field fields[] = {
     UNUSED("cache_salt"),
     LATER("chat_template", CHAT, NEUTRAL_NONE),
     TAKEN("chat_template_kwargs", CHAT, OBJECT, 0, 0, take_template_kwargs),
-    LATER("continue_final_message", CHAT, NEUTRAL_FALSE),
+    TAKEN("continue_final_message", CHAT, BOOLEAN, 0, 0, take_continue),
     LATER("documents", CHAT, NEUTRAL_EMPTY),
     TAKEN("echo", BOTH, BOOLEAN, 0, 0, take_echo),
     LATER("frequency_penalty", BOTH, NEUTRAL_ZERO),

@@ -12,6 +12,7 @@ struct chat_json_reader {
     bool max_tokens_settled; // max_completion_tokens was given and wins over max_tokens
     bool has_stream_options;
     bool has_top_logprobs;
+    bool wants_generation_prompt; // said so, not by default
 };
 
 /** Refuse with 400 invalid_request_error; returns INVALID. */

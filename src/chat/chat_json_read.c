@@ -92,6 +92,11 @@ static enum status check_together(const struct chat_json_reader *r)
                                 "min_tokens must be less than or equal to max_tokens=%u, got %u.",
                                 s->max_tokens, s->min_tokens);
     }
+    if (q->chat.continue_final_message && r->wants_generation_prompt) {
+        return chat_json_refuse(r->failure, "invalid_value", "add_generation_prompt",
+                                "Cannot set both `continue_final_message` and "
+                                "`add_generation_prompt` to True.");
+    }
     if (q->echo && !q->completion) {
         return chat_json_refuse(r->failure, "unsupported_parameter", "echo",
                                 "Unsupported parameter: 'echo' is not supported for chat yet.");

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define SCRATCH_BYTES_MAX (128U << 20) // one event or whole answer
 #define KEEP_SCRATCH_BYTES 1048576     // a larger one is given back at once
@@ -322,10 +323,28 @@ static enum status start_server(struct gateway *gw, struct error *err)
     return http_server_create(gw->loop, &server, &gw->server, err);
 }
 
+/* Every connection is a descriptor: take as many as the system grants this process. */
+static void raise_descriptor_limit(const struct gateway *gw)
+{
+    const uint32_t wanted = gw->options.limits.connections_max;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (wanted != 0 && limit.rlim_max < wanted) {
+        log_event(LOG_LEVEL_WARN, "few_descriptors", "limit=%llu connections_max=%u",
+                  (unsigned long long)limit.rlim_max, wanted);
+    }
+}
+
 static enum status start(struct gateway *gw, struct error *err)
 {
     enum status rc = loop_create(&gw->loop, err);
 
+    raise_descriptor_limit(gw);
     if (rc != OK) {
         return rc;
     }

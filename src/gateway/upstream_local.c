@@ -336,12 +336,20 @@ void upstream_local_news(struct gateway *gw)
     }
 }
 
+/* Why the engine took nothing: full, draining, or broken for good. */
 static enum status refuse_submit(struct call *call, enum status rc)
 {
+    struct engine_stats st = {0};
+
+    engine_stats(call->gw->engine, &st);
     if (rc == E_LIMIT) {
         (void)call_unavailable(call, "server_is_overloaded", 1,
                                "The engine is currently overloaded: its queue is full. Try again "
                                "in a moment.");
+    } else if (st.failed) {
+        (void)call_unavailable(call, "engine_failed", 30,
+                               "The engine met a fault and serves no more requests until it is "
+                               "restarted. Send the request to another server.");
     } else {
         (void)call_unavailable(call, "server_is_draining", 10,
                                "The engine takes no new requests. Send the request to another "

@@ -154,15 +154,18 @@ uint64_t http_exchange_sent_bytes(const struct http_exchange *x)
 /* A value never breaks out of its line, whatever a caller passes. */
 static void put_value(struct buf *out, struct str value)
 {
+    size_t begin = 0;
+
     for (size_t i = 0; i < value.len; i++) {
         const unsigned char c = (unsigned char)value.ptr[i];
 
         if (c < ' ' || c == 0x7F) {
+            buf_append_str(out, str_slice(value, begin, i));
             buf_append_byte(out, '?');
-        } else {
-            buf_append_byte(out, (char)c);
+            begin = i + 1;
         }
     }
+    buf_append_str(out, str_slice(value, begin, value.len));
 }
 
 static void put_field(struct buf *out, const char *name, struct str value)

@@ -1,4 +1,4 @@
-"""The endpoints as a client sees them: chat, completions, models, tokenize, health, metrics, headers."""
+"""The endpoints as a client sees them: chat, completions, models, tokenize, health, metrics."""
 import json
 import re
 

@@ -149,6 +149,16 @@ def a_full_engine_is_503_with_retry_after():
 
 
 @test
+def a_broken_engine_is_unhealthy():
+    with FakeServer() as server:
+        error = error_of(server.ask("!dead"), 503)
+        expect(error["code"], "engine_failed")
+        reply = server.get("/health")
+        expect((reply.status, reply.json()["status"]), (503, "unhealthy"))
+        expect(server.get("/live").status, 200)
+
+
+@test
 def too_many_requests_inside_are_503():
     with FakeServer(inflight_max=2) as server, server.open_stream("!hang") as one, \
             server.open_stream("!hang") as two:

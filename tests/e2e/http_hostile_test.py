@@ -1,5 +1,5 @@
-"""Requests that two parsers could read differently, and other hostile bytes: each gets its status, the
-connection ends, and the server goes on serving."""
+"""Requests that two parsers could read differently, and other hostile bytes: each gets its status,
+the connection ends, and the server goes on serving."""
 import json
 
 from fake_server import FakeServer, status_of

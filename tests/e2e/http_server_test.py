@@ -1,5 +1,5 @@
-"""The HTTP server beneath the API: keep-alive, pipelining, dripping requests, many connections, slow
-readers, limits, and what happens to a client that goes away."""
+"""The HTTP server beneath the API: keep-alive, pipelining, dripping requests, many connections,
+slow readers, limits, and what happens to a client that goes away."""
 import contextlib
 import json
 import re
@@ -55,6 +55,13 @@ def pipelined_requests_are_answered_in_order():
         while got.count(b'"version"') < 200:
             got += sock.recv(65536)
         expect(got.count(b"HTTP/1.1 200 OK"), 200)
+
+
+@test
+def half_a_request_does_not_cost_the_answers_before_it():
+    with FakeServer() as server:
+        got = server.raw(GET_VERSION * 3 + b"GET /ver", half_close=True)
+        expect(got.count(b"HTTP/1.1 200 OK"), 3)
 
 
 @test

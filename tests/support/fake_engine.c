@@ -133,6 +133,9 @@ static enum status read_commands(struct engine_ticket *t)
         if (str_eq(word, STR("!closed"))) {
             return E_CLOSED;
         }
+        if (str_eq(word, STR("!dead"))) {
+            return E_IO; // submit turns it into a failed engine
+        }
         t->hang |= str_eq(word, STR("!hang"));
         t->mute |= str_eq(word, STR("!mute"));
         t->refuse |= str_eq(word, STR("!refuse"));
@@ -450,6 +453,10 @@ enum status engine_submit(struct engine *e, const struct engine_job *job,
         memset(t->long_token, 'x', t->token_bytes);
     }
     pthread_mutex_lock(&e->lock);
+    e->stats.failed |= rc == E_IO;
+    if (e->stats.failed) {
+        rc = E_CLOSED;
+    }
     if (rc == OK && e->draining) {
         rc = E_CLOSED;
     }

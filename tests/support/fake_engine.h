@@ -15,6 +15,7 @@
  *   !quit N       ends with finish abort after N tokens
  *   !full         submit says LIMIT
  *   !closed       submit says CLOSED
+ *   !dead         the engine has failed from now on
  *   !reason N     the first N tokens are reasoning
  *   !stubborn     heeds a cancel only after 300 ms
  *   !deaf         never heeds a cancel

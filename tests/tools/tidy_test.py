@@ -178,6 +178,15 @@ def only_the_egress_door_reaches_out():
 
 
 @test
+def only_policy_and_the_operator_s_commands_make_permits():
+    code = '#include "net/permit.h"\n'
+    expect_found("permit", "src/gateway/stage_route.c", code)
+    expect_found("permit", "src/net/http.c", code)
+    expect_clean("src/gateway/policy.c", code)
+    expect_clean("src/net/egress.c", code)
+
+
+@test
 def declarations_need_a_doc_comment():
     bare = HEADER.replace("/** How good it is. */\n", "")
     expect_found("doc-comment", "src/base/good.h", bare)

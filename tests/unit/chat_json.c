@@ -76,7 +76,8 @@ TEST(the_newer_name_of_the_token_limit_wins)
     EXPECT_EQ_U32(q.chat.sampling.max_tokens, 3);
     EXPECT_OK(read("{" USER ",\"max_tokens\":9,\"max_completion_tokens\":3}", false, &q, &f));
     EXPECT_EQ_U32(q.chat.sampling.max_tokens, 3);
-    EXPECT_OK(read("{" USER ",\"seed\":-1}", false, &q, &f));
+    EXPECT_OK(read("{" USER ",\"seed\":-1,\"continue_final_message\":true}", false, &q, &f));
+    EXPECT_TRUE(q.chat.continue_final_message);
     EXPECT_FALSE(q.chat.sampling.has_seed);
 }
 
@@ -178,6 +179,8 @@ static const struct {
     {"{" USER ",\"top_logprobs\":0}", false, "invalid_value", "top_logprobs", "logprobs"},
     {"{" USER ",\"top_logprobs\":21}", false, "integer_above_max_value", "top_logprobs", "<= 20"},
     {"{" USER ",\"logprobs\":2}", false, "invalid_type", "logprobs", "a boolean"},
+    {"{" USER ",\"continue_final_message\":true,\"add_generation_prompt\":true}", false,
+     "invalid_value", "add_generation_prompt", "Cannot set both"},
     {"{" USER ",\"echo\":true}", false, "unsupported_parameter", "echo", "chat"},
     {"{}", true, "missing_required_parameter", "prompt", "Missing"},
     {"{\"prompt\":[]}", true, "empty_array", "prompt", "empty array"},

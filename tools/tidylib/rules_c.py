@@ -17,6 +17,8 @@ BANNED.update({name: "it hides errors, use str_to_u64, str_to_i64 or str_to_f64"
 SHELL = {name: "commands do not go through a shell" for name in ("system", "popen")}
 NETWORK = re.compile(r"(?<![\w.>])(connect|sendto|sendmsg|sendmmsg|curl_\w+)\s*\(")
 EGRESS = "src/net/egress.c"
+PERMIT_HEADER = "net/permit.h"  # who includes it can make a permit to send
+PERMIT_MAKERS = ("src/net/egress.c", "src/gateway/policy.c", "src/app/")
 RESERVED_PREFIXES = re.compile(r"^(clock_|time_|str[a-z])")
 
 
@@ -50,6 +52,8 @@ def include_table(source, tree, report):
             elif folder != parts[1] and folder not in allowed and header not in allowed:
                 report(number, "include-table",
                        f'src/{parts[1]} may not include "{header}" (table in ARCHITECTURE.md)')
+        if in_src and header == PERMIT_HEADER and not source.path.startswith(PERMIT_MAKERS):
+            report(number, "permit", f'only {", ".join(PERMIT_MAKERS)} may include "{header}"')
         if in_src and re.search(r"_internal\.(h|cuh)$", header):
             home = "src/" + header.rpartition("/")[0]
             if source.folder != home and not source.folder.startswith(home + "/"):
