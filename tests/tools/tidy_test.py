@@ -216,7 +216,7 @@ def lines_are_narrow_and_clean():
     expect_found("trailing-blank", "src/base/bad.c", "static int x; \n")
     expect_found("line-end", "src/base/bad.c", "static int x;")
     expect_found("line-end", "src/base/bad.c", "static int x;\n\n")
-    expect_found("columns", "tools/bad.py", "x = 1  # " + "x" * 98 + "\n")
+    expect_found("columns", "tools/bad.py", "x = 1  # " + "x" * 118 + "\n")
     expect_clean("docs/ok.md", "x" * 200 + "\n")
 
 
