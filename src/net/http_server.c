@@ -217,13 +217,16 @@ static enum status listen_somewhere(const struct http_server_options *o, int *re
 static uint16_t port_of(int fd)
 {
     struct sockaddr_storage addr = {0};
+    struct sockaddr_in6 v6 = {0};
+    struct sockaddr_in v4 = {0};
     socklen_t len = sizeof(addr);
 
     if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0) {
         return 0;
     }
-    return ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port
-                                            : ((struct sockaddr_in *)&addr)->sin_port);
+    memcpy(&v6, &addr, sizeof(v6));
+    memcpy(&v4, &addr, sizeof(v4));
+    return addr.ss_family == AF_INET6 ? ntohs(v6.sin6_port) : ntohs(v4.sin_port);
 }
 
 enum status http_server_create(struct loop *loop, const struct http_server_options *options,
