@@ -66,8 +66,10 @@ static bool should_stop(void)
 
 static void on_text(struct str text)
 {
-    fwrite(text.ptr, 1, text.len, stdout);
-    fflush(stdout);
+    if (text.len > 0) { // an empty text may have no pointer
+        fwrite(text.ptr, 1, text.len, stdout);
+        fflush(stdout);
+    }
 }
 
 struct conversation {
