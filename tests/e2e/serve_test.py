@@ -8,7 +8,8 @@ import socket
 import threading
 import time
 
-from harness import TESTS, Server, expect, expect_in, expect_true, main, run, test, wait_until
+from harness import (BUILD, TESTS, Server, expect, expect_in, expect_true, main, run, test,
+                     wait_until)
 
 CHAT = "/v1/chat/completions"
 CAMPAIGN = "KONTOR_CAMPAIGN" in os.environ
@@ -176,6 +177,8 @@ def thirty_two_clients_without_a_fault():
               f"{end} at the end")
         expect(faults, [])
         expect_true(min(counts) > 0, "everybody was served")
+        if BUILD.name in ("asan", "tsan"):
+            return  # sanitizers keep freed memory for a while
         expect_true(end <= third * 1.02, f"RSS {third} at a third, {end} at the end")
         wait_until(lambda: idle(server), "all slots free")
         expect(server.metric("vllm:kv_cache_usage_perc"), 0.0)
