@@ -1,14 +1,19 @@
 /* The engine on a synthetic glm4 of 1.2 GB in bfloat16: decode of 1 and 8 streams, prefill of 512
  * and 4096 tokens, and what a plain reader of memory reaches with as many threads in the same run.
  *
- *   build/bench/engine [FOLDER [THREADS]]    a folder with config.json; its weights are not read
+ *   build/bench/engine [--cpu] [FOLDER [THREADS]]    a folder with config.json; weights are not
+ *   read
+ *
+ * --cpu: processor time of one thread, for a machine that others use as well.
  *
  * Ends with 1 when an answer beside seven others differs in a bit of a logprob from the same
  * alone. */
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/hash.h"
+#include "compute/memory.h"
+#include "compute/pool.h"
 #include "engine/engine.h"
+#include "limits.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -22,6 +27,7 @@
 #define ROUNDS 3
 #define READER_BYTES ((size_t)1 << 30)
 #define THREADS_MAX 64
+#define READER_ROUNDS 5
 
 /* 10 layers of 47.2 M and 2 x 67 M for embedding and head: 606 M parameters, 1.2 GB. */
 static const char CONFIG[] =
@@ -34,59 +40,24 @@ static const char CONFIG[] =
     " \"vocab_size\": 32768}\n";
 #define EMBEDDING_BYTES (2.0 * 32768 * 2048) // a step reads rows of it only
 
-static double now_s(void)
-{
-    return (double)kontor_clock_now_ns(&kontor_clock_system) * 1e-9;
-}
-
 /* ---- plain reader ---- */
 
-typedef uint64_t wide __attribute__((vector_size(64)));
-
-struct reader {
-    const wide *words;
-    size_t n_words;
-    uint64_t sum;
-};
-
-static void *read_all(void *user)
-{
-    struct reader *r = user;
-    wide sum = {0};
-
-    for (size_t i = 0; i < r->n_words; i++) {
-        sum += r->words[i];
-    }
-    r->sum = sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
-    return NULL;
-}
-
-/* Bytes per second of the best round. */
+/* Bytes per second of the best round, over memory like that of the weights. */
 static double reader_rate(uint32_t n_threads)
 {
-    void *bytes = aligned_alloc(64, READER_BYTES);
-    struct reader readers[THREADS_MAX];
-    pthread_t threads[THREADS_MAX];
+    void *bytes = memory_alloc(READER_BYTES);
+    struct pool *pool = NULL;
     double best = 0;
 
-    CHECK(bytes != NULL && n_threads <= THREADS_MAX);
+    CHECK(bytes != NULL && pool_create(n_threads, n_threads, &pool, NULL) == OK);
     memset(bytes, 1, READER_BYTES);
-    for (int round = 0; round < ROUNDS; round++) {
-        size_t n_words = READER_BYTES / sizeof(wide) / n_threads;
-        double begin = now_s();
-        double rate;
+    for (int round = 0; round < READER_ROUNDS; round++) {
+        double rate = (double)READER_BYTES / limits_read_s(pool, bytes, READER_BYTES);
 
-        for (uint32_t k = 0; k < n_threads; k++) {
-            readers[k] = (struct reader){(const wide *)bytes + k * n_words, n_words, 0};
-            CHECK(pthread_create(&threads[k], NULL, read_all, &readers[k]) == 0);
-        }
-        for (uint32_t k = 0; k < n_threads; k++) {
-            CHECK(pthread_join(threads[k], NULL) == 0);
-        }
-        rate = (double)(n_words * sizeof(wide) * n_threads) / (now_s() - begin);
         best = rate > best ? rate : best;
     }
-    free(bytes);
+    pool_destroy(pool);
+    memory_free(bytes, READER_BYTES);
     return best;
 }
 
@@ -112,8 +83,8 @@ static void on_event(void *user, const struct chat_event *event)
     struct stream *s = user;
 
     for (uint32_t i = 0; i < event->n_tokens; i++) {
-        s->first_s = s->n_ids == 0 ? now_s() : s->first_s;
-        s->last_s = now_s();
+        s->first_s = s->n_ids == 0 ? limits_now_s() : s->first_s;
+        s->last_s = limits_now_s();
         s->ids[s->n_ids] = event->token_ids[i];
         s->logprobs[s->n_ids++] = event->logprobs[i];
     }
@@ -179,7 +150,7 @@ static double decode_rate(struct engine *e, struct stream *streams, uint32_t n)
 
 static double prefill_rate(struct engine *e, struct stream *s, uint32_t n_prompt)
 {
-    double begin = now_s();
+    double begin = limits_now_s();
 
     submit(e, s, 77, n_prompt, 1);
     await(e, s);
@@ -278,30 +249,56 @@ static void print(const struct figures *f, const struct engine_model *m, bool ou
     printf("| logprobs of %d streams | %u differ from alone | |\n", STREAMS, f->n_differing);
 }
 
+struct arguments {
+    bool cpu_time;
+    const char *folder; // NULL: our own
+    uint64_t n_threads;
+};
+
+static bool read_arguments(int argc, char **argv, struct arguments *a)
+{
+    int i = 1;
+
+    a->cpu_time = argc > i && strcmp(argv[i], "--cpu") == 0;
+    i += a->cpu_time ? 1 : 0;
+    a->n_threads = a->cpu_time ? 1 : 2;
+    a->folder = argc > i ? argv[i] : NULL;
+    if (argc > i + 2 ||
+        (argc > i + 1 && str_to_u64(str_from_c(argv[i + 1]), &a->n_threads) != OK)) {
+        fprintf(stderr, "usage: engine [--cpu] [FOLDER [THREADS]]\n");
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct engine_config config;
     struct engine *e = NULL;
     struct figures figures = {0};
+    struct arguments arguments;
     struct error err;
-    uint64_t n_threads = 2;
 
-    if (argc > 2 && str_to_u64(str_from_c(argv[2]), &n_threads) != OK) {
-        fprintf(stderr, "usage: engine [FOLDER [THREADS]]\n");
+    if (!read_arguments(argc, argv, &arguments)) {
         return 2;
     }
+    if (arguments.cpu_time) {
+        limits_use_cpu_time();
+    }
     engine_config_default(&config);
-    config.model_dir = argc > 1 ? argv[1] : make_folder();
+    config.model_dir = arguments.folder != NULL ? arguments.folder : make_folder();
     config.load_format = ENGINE_LOAD_DUMMY;
     config.max_num_seqs = STREAMS;
     config.max_model_len = PROMPT_MAX + ANSWER;
-    config.n_threads = n_threads > THREADS_MAX ? THREADS_MAX : (uint32_t)n_threads;
+    config.n_threads =
+        arguments.n_threads > THREADS_MAX ? THREADS_MAX : (uint32_t)arguments.n_threads;
     if (engine_create(&config, &e, &err) != OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
     measure(e, config.n_threads, &figures);
-    print(&figures, engine_model(e), argc <= 1);
+    printf("%s of %u threads, ", arguments.cpu_time ? "processor time" : "time", config.n_threads);
+    print(&figures, engine_model(e), arguments.folder == NULL);
     engine_destroy(e);
     return figures.n_differing == 0 ? 0 : 1;
 }

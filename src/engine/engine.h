@@ -80,8 +80,11 @@ struct engine_job {
     const struct chat_request *request; // borrowed until the last event was delivered
     /**
      * Called in order on an engine thread; must not block nor call engine_submit.  The event's
-     * memory is valid during the call.  After DONE or ERROR the engine touches neither request nor
-     * user.
+     * memory is valid during the call.  Each generated token is covered by exactly one event: the
+     * TEXT that carries its last byte, or the last event when it never became text (the end token,
+     * a stop string that was cut off).  A request that ends before it is admitted may get its last
+     * event on the prep thread, so that a refusal need not wait for the running step.  After DONE
+     * or ERROR the engine touches neither request nor user.
      */
     void (*on_event)(void *user, const struct chat_event *event);
     void *user; // borrowed until the last event
@@ -96,7 +99,8 @@ MUST_USE enum status engine_submit(struct engine *e, const struct engine_job *jo
                                    struct engine_ticket **ret_ticket);
 /** Ask to stop; blocks and slot are free within one step.  Idempotent. */
 void engine_cancel(struct engine *e, struct engine_ticket *t);
-/** Give the ticket back; required once per submit, before or after the last event. */
+/** Give the ticket back; required once per submit, before or after the last event, also from the
+ *  callback.  Does not touch `e`, which may be destroyed by now. */
 void engine_release(struct engine *e, struct engine_ticket *t);
 
 /** No new requests (submit gives CLOSED); those inside finish. */
