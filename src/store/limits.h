@@ -1,0 +1,67 @@
+/* limits.h - requests, tokens, parallel calls and money: reserve first, settle after.
+ *
+ * A limit belongs to a subject ("key:k_1", "team:risk", "model:glm-4", "provider:own") and a kind.
+ * A request reserves on all its subjects at once or on none.  In memory here; the interface is what
+ * a shared store (Redis) will fill.  Thread-safe.
+ */
+#ifndef STORE_LIMITS_H
+#define STORE_LIMITS_H
+
+#include "base/status.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIMITS_SUBJECTS_MAX 8 // of one request
+
+struct limits;
+
+enum limits_period { LIMITS_DAY, LIMITS_MONTH, LIMITS_TOTAL }; // calendar periods, UTC
+
+/* Zero: not limited. */
+struct limits_rule {
+    struct str subject;
+    uint64_t requests_per_minute;
+    uint64_t tokens_per_minute;
+    uint32_t parallel;
+    int64_t money_nano;
+    enum limits_period period;
+};
+
+/* One request's claim. */
+struct limits_claim {
+    struct str subjects[LIMITS_SUBJECTS_MAX];
+    uint32_t n_subjects;
+    uint64_t tokens;    // estimate: prompt plus ceiling of the completion
+    int64_t money_nano; // estimate
+};
+
+enum limits_kind { LIMITS_NONE, LIMITS_REQUESTS, LIMITS_TOKENS, LIMITS_PARALLEL, LIMITS_MONEY };
+
+/* What the rate-limit headers show, of the tightest rule; and why a claim was refused. */
+struct limits_state {
+    enum limits_kind refused; // LIMITS_NONE: it was not
+    struct str subject;       // of the rule that refused
+    uint64_t limit_requests, remaining_requests, reset_requests_ms;
+    uint64_t limit_tokens, remaining_tokens, reset_tokens_ms;
+    uint64_t retry_after_ms;
+};
+
+/** No rules: everything passes.  Errors: NO_MEMORY. */
+MUST_USE enum status limits_create(struct limits **ret_limits);
+/** Claims that are not settled are forgotten. */
+void limits_destroy(struct limits *l);
+/** Replace all rules; counters of subjects that stay are kept.  Errors: NO_MEMORY. */
+MUST_USE enum status limits_configure(struct limits *l, const struct limits_rule *rules,
+                                      uint32_t n_rules);
+/** Take all or nothing.  Errors: LIMIT (ret_state says which). now_ms: unix. */
+MUST_USE enum status limits_reserve(struct limits *l, const struct limits_claim *claim,
+                                    int64_t now_ms, struct limits_state *ret_state);
+/** Give back the claim and book what was used; exactly once per successful reserve. */
+void limits_settle(struct limits *l, const struct limits_claim *claim, uint64_t used_tokens,
+                   int64_t used_nano, int64_t now_ms);
+/** Spent money of a period read back from the ledger at start. */
+void limits_preload(struct limits *l, struct str subject, int64_t spent_nano, int64_t now_ms);
+
+#endif
