@@ -8,6 +8,7 @@
 #define GATEWAY_CALL_INTERNAL_H
 
 #include "chat/chat_json.h"
+#include "gateway/identity.h"
 #include "net/http_server.h"
 #include "net/loop.h"
 
@@ -161,6 +162,7 @@ struct call {
     struct str request_id;              // field x-request-id; visible ASCII
     const struct chat_failure *failure; // in the arena; what reply tells the client
     uint32_t retry_after_s;             // with 503; 0: none
+    struct identity_caller caller; // behind stage auth
     struct chat_json_request request;
     struct chat_json_frame frame;
     const struct upstream_ops *upstream; // NULL before the stage chose
