@@ -1,6 +1,8 @@
 #include "app/cmd_config.h"
 #include "app/command.h"
 #include "app/config_file.h"
+#include "app/config_print.h"
+#include "app/config_reference.h"
 #include "base/check.h"
 
 #include <stdio.h>
@@ -12,6 +14,10 @@
 static const struct option check_rows[] = {
     {"json", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL, "Report as one JSON object.", NULL, NULL,
      0, 0},
+    {"print", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
+     "Also print the effective settings as YAML, defaults filled in, secrets redacted; problems "
+     "then go to stderr.",
+     NULL, NULL, 0, 0},
     {"without-secrets", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
      "Do not look for the files and environment variables that the file names; for a check on "
      "another machine.",
@@ -29,27 +35,51 @@ static const struct option_set check_options = {
               "exit codes: 0 no error (there may be warnings), 1 errors, 2 wrong usage",
 };
 
+static const struct option_set reference_options = {
+    .usage = "kontor config reference",
+    .about = "Print the page that describes every key of the configuration (docs/config.md).",
+    .epilog = "exit codes: 0 done, 2 wrong usage",
+};
+
+static const struct option_set schema_options = {
+    .usage = "kontor config schema",
+    .about = "Print a JSON Schema of the configuration, for editors that complete and check YAML.",
+    .epilog = "exit codes: 0 done, 2 wrong usage",
+};
+
 const struct option_set cmd_config_options = {
-    .usage = "kontor config check FILE [options]",
+    .usage = "kontor config check FILE | reference | schema [options]",
     .about = "Work with the configuration of `kontor gateway`.\n"
-             "  check FILE   report everything that is wrong with it",
+             "  check FILE   report everything that is wrong with it\n"
+             "  reference    print the page that describes every key\n"
+             "  schema       print a JSON Schema, for editors",
     .epilog = "exit codes: 0 done, 1 the file has errors, 2 wrong usage",
 };
 
-static void print_summary(const struct config_report *r)
+static void print_summary(const struct config_report *r, FILE *to)
 {
     if (r->n_errors > 0) {
-        printf("%.*s: %u error%s, %u warning%s\n", STR_ARG(r->file), r->n_errors,
-               r->n_errors == 1 ? "" : "s", r->n_warnings, r->n_warnings == 1 ? "" : "s");
+        fprintf(to, "%.*s: %u error%s, %u warning%s\n", STR_ARG(r->file), r->n_errors,
+                r->n_errors == 1 ? "" : "s", r->n_warnings, r->n_warnings == 1 ? "" : "s");
     } else if (r->n_warnings > 0) {
-        printf("%.*s: ok, %u warning%s\n", STR_ARG(r->file), r->n_warnings,
-               r->n_warnings == 1 ? "" : "s");
+        fprintf(to, "%.*s: ok, %u warning%s\n", STR_ARG(r->file), r->n_warnings,
+                r->n_warnings == 1 ? "" : "s");
     } else {
-        printf("%.*s: ok\n", STR_ARG(r->file));
+        fprintf(to, "%.*s: ok\n", STR_ARG(r->file));
     }
 }
 
-static void print_report(const struct config_report *r, bool json)
+static void print_settings(const struct config_file *file, const char *path)
+{
+    struct buf out;
+
+    buf_init(&out, OUT_BYTES_MAX);
+    config_print_settings(file, path, &out);
+    fwrite(out.ptr, 1, out.len, stdout);
+    buf_done(&out);
+}
+
+static void print_report(const struct config_report *r, bool json, FILE *to)
 {
     struct buf out;
 
@@ -59,10 +89,10 @@ static void print_report(const struct config_report *r, bool json)
     } else {
         config_report_print(r, &out);
     }
-    fwrite(out.ptr, 1, out.len, stdout);
+    fwrite(out.ptr, 1, out.len, to);
     buf_done(&out);
     if (!json) {
-        print_summary(r);
+        print_summary(r, to);
     }
 }
 
@@ -80,10 +110,38 @@ static int check(const struct option_values *v)
     }
     config_report_init(&report, options.path);
     rc = config_file_load(&options, &report, &file);
-    print_report(&report, option_flag(v, "json"));
+    print_report(&report, option_flag(v, "json"), option_flag(v, "print") ? stderr : stdout);
+    if (rc == OK && option_flag(v, "print")) {
+        print_settings(&file, options.path);
+    }
     config_report_done(&report);
     config_file_free(file.settings);
     return rc == OK ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}
+
+static int print_all(void (*print)(struct buf *out))
+{
+    struct buf out;
+    enum status rc;
+
+    buf_init(&out, OUT_BYTES_MAX);
+    print(&out);
+    rc = buf_status(&out);
+    fwrite(out.ptr, 1, out.len, stdout);
+    buf_done(&out);
+    return rc == OK ? EXIT_CODE_OK : command_failed("config", "no memory");
+}
+
+static int reference(const struct option_values *v)
+{
+    (void)v;
+    return print_all(config_reference_page);
+}
+
+static int schema(const struct option_values *v)
+{
+    (void)v;
+    return print_all(config_reference_schema);
 }
 
 static const struct {
@@ -92,6 +150,8 @@ static const struct {
     int (*run)(const struct option_values *v);
 } actions[] = {
     {"check", &check_options, check},
+    {"reference", &reference_options, reference},
+    {"schema", &schema_options, schema},
 };
 
 static int run_action(size_t i, int argc, char **argv)

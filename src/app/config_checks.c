@@ -111,28 +111,38 @@ static void check_auth(struct config_reader *r, struct settings *s)
     }
 }
 
+/* Keys that belong to the other kind. */
+static void check_kind(struct config_reader *r, enum settings_upstream_kind kind,
+                       const struct yaml_node *item)
+{
+    const struct config_group *group = config_schema_find(&config_schema, STR("upstreams"))->group;
+    const char *own = kind == SETTINGS_LOCAL ? "local" : "openai";
+
+    for (uint32_t i = 0; i < group->n_keys; i++) {
+        const struct config_key *key = &group->keys[i];
+
+        if (key->only != NULL && strcmp(key->only, own) != 0 && value_of(item, key->name) != NULL) {
+            config_report_error(r->report, key_place(item, key->name),
+                                "%s is for kind: %s; this upstream is of kind: %s", key->name,
+                                key->only, own);
+        }
+    }
+}
+
+static bool is_folder(struct str model)
+{
+    return !str_eq(model, STR("builtin")) && !str_starts(model, STR("preset:"));
+}
+
 static void check_local(struct config_reader *r, const struct settings_upstream *u,
                         const struct yaml_node *item)
 {
-    static const char *const remote_only[] = {"url", "key",      "key_file", "key_env",
-                                              "tls", "timeouts", "health"};
-
-    if (u->engine.model.len == 0) {
+    if (value_of(item, "model") == NULL) {
         config_report_error(r->report, place(item, "kind"),
                             "a local upstream needs \"model\": a checkpoint folder, preset:NAME or "
                             "builtin");
-    } else if (u->engine.model.ptr[0] != '\0' && !str_eq(u->engine.model, STR("builtin")) &&
-               !str_starts(u->engine.model, STR("preset:")) && !r->without_secrets &&
-               access(u->engine.model.ptr, R_OK) != 0) {
-        config_report_error(r->report, place(item, "model"), "model: cannot read %s: %s",
-                            u->engine.model.ptr, strerror(errno));
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(remote_only); i++) {
-        if (value_of(item, remote_only[i]) != NULL) {
-            config_report_error(r->report, key_place(item, remote_only[i]),
-                                "%s has no meaning for a local upstream; leave it out",
-                                remote_only[i]);
-        }
+    } else if (is_folder(u->engine.model)) {
+        check_readable(r, item, "model", u->engine.model.ptr);
     }
 }
 
@@ -165,12 +175,6 @@ static void check_remote(struct config_reader *r, const struct settings_upstream
     if (value_of(item, "url") == NULL) {
         config_report_error(r->report, item->mark,
                             "an upstream needs \"url\" (or kind: local with \"model\")");
-    }
-    if (value_of(item, "model") != NULL || value_of(item, "engine") != NULL) {
-        const char *key = value_of(item, "model") != NULL ? "model" : "engine";
-
-        config_report_error(r->report, key_place(item, key),
-                            "%s is for kind: local; model names are mapped with \"models\"", key);
     }
     if (u->url.len == 0 || egress_parse_url(u->url, &url, &err) != OK) {
         return;
@@ -209,6 +213,7 @@ static void check_upstreams(struct config_reader *r, const struct settings *s)
         if (item->kind != YAML_MAP) {
             continue; // reported
         }
+        check_kind(r, u->kind, item);
         if (u->kind == SETTINGS_LOCAL) {
             check_local(r, u, item);
             if (++n_local == 2) {

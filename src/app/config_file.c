@@ -12,7 +12,7 @@
 
 #define ARENA_BYTES_MAX (32 << 20)
 
-static struct str folder_of(const char *path)
+struct str config_file_folder(const char *path)
 {
     struct str folder = str_from_c(path);
 
@@ -65,7 +65,7 @@ static struct settings *read_settings(struct arena *arena,
     struct settings *s = arena_zalloc(arena, 1, sizeof(*s));
     struct config_reader reader = {.arena = arena,
                                    .report = report,
-                                   .folder = folder_of(options->path),
+                                   .folder = config_file_folder(options->path),
                                    .without_secrets = options->without_secrets};
 
     reader.root = s == NULL ? NULL : parse_tree(arena, text, report);

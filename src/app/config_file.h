@@ -34,6 +34,8 @@ MUST_USE enum status config_file_load(const struct config_file_options *options,
 /** The same for text that is in memory already; `options->path` names it. */
 MUST_USE enum status config_file_parse(const struct config_file_options *options, struct str text,
                                        struct config_report *report, struct config_file *ret_file);
+/** The folder part of a path: "conf" of "conf/kontor.yaml", empty without one. */
+struct str config_file_folder(const char *path);
 /** Free the settings of a file that was loaded; NULL accepted. */
 void config_file_free(struct settings *settings);
 

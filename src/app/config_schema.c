@@ -255,28 +255,34 @@ static const struct config_key upstream_keys[] = {
      .help = "openai: a server that speaks the OpenAI API. local: an engine in this process."},
     {.name = "url",
      .type = CONFIG_URL,
+     .only = "openai",
      .at = AT(struct settings_upstream, url),
      .help = "What stands before /chat/completions: http://10.0.0.11:8000/v1. A host name may have "
              "several addresses."},
     {.name = "model",
      .type = CONFIG_MODEL,
+     .only = "local",
      .at = AT(struct settings_upstream, engine.model),
      .help = "With kind: local: a checkpoint folder, preset:NAME (a shape with random weights) or "
              "builtin (the demonstration model)."},
     {.name = "engine",
      .type = CONFIG_GROUP,
+     .only = "local",
      .group = &engine_group,
      .help = "Settings of a local engine."},
     {.name = "key_file",
      .type = CONFIG_SECRET_FILE,
+     .only = "openai",
      .at = AT(struct settings_upstream, key),
      .help = "File with the key to send as bearer token; blanks around it are cut off."},
     {.name = "key_env",
      .type = CONFIG_SECRET_ENV,
+     .only = "openai",
      .at = AT(struct settings_upstream, key),
      .help = "Environment variable with that key."},
     {.name = "key",
      .type = CONFIG_SECRET,
+     .only = "openai",
      .at = AT(struct settings_upstream, key),
      .help = "The key itself. Warned about: prefer key_file or key_env."},
     {.name = "provider",
@@ -290,11 +296,13 @@ static const struct config_key upstream_keys[] = {
      .help = "Where it stands; rules may ask for it."},
     {.name = "models",
      .type = CONFIG_PAIRS,
+     .only = "openai",
      .at = AT(struct settings_upstream, models),
      .also = AT(struct settings_upstream, n_models),
      .help = "Model names here and what they are called there; others are passed on unchanged."},
     {.name = "continues",
      .type = CONFIG_FLAG,
+     .only = "openai",
      .at = AT(struct settings_upstream, continues),
      .help = "It understands continue_final_message, so it may go on with an answer that broke off "
              "elsewhere."},
@@ -305,10 +313,19 @@ static const struct config_key upstream_keys[] = {
      .help = "Most requests at once; 0: no limit."},
     {.name = "timeouts",
      .type = CONFIG_GROUP,
+     .only = "openai",
      .group = &timeout_group,
      .help = "How long it may take."},
-    {.name = "health", .type = CONFIG_GROUP, .group = &health_group, .help = "How it is watched."},
-    {.name = "tls", .type = CONFIG_GROUP, .group = &tls_group, .help = "TLS options."},
+    {.name = "health",
+     .type = CONFIG_GROUP,
+     .only = "openai",
+     .group = &health_group,
+     .help = "How it is watched."},
+    {.name = "tls",
+     .type = CONFIG_GROUP,
+     .only = "openai",
+     .group = &tls_group,
+     .help = "TLS options."},
 };
 
 static const struct config_group upstream_group = {
@@ -459,7 +476,6 @@ static const struct config_key when_keys[] = {
     {.name = "body_at_most",
      .type = CONFIG_BYTES,
      .at = AT(struct settings_rule, body_bytes_max),
-     .fallback = "0",
      .max = UINT64_C(1) << 40,
      .help = "The request's body is not larger than this; 0: any."},
 };
@@ -878,5 +894,7 @@ struct str config_schema_word(const char *words, uint32_t i)
 
 bool config_schema_is_secret(const struct config_key *key)
 {
-    return key->type == CONFIG_SECRET || key->type == CONFIG_SECRETS;
+    return key->type == CONFIG_SECRET || key->type == CONFIG_SECRET_FILE ||
+           key->type == CONFIG_SECRET_ENV || key->type == CONFIG_SECRETS ||
+           key->type == CONFIG_SECRETS_FILE || key->type == CONFIG_SECRETS_ENV;
 }

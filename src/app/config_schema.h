@@ -72,6 +72,7 @@ struct config_key {
     const char *fallback; // as it would be written; NULL: unset
     const char *words;    // CONFIG_WORD: separated by '|', in the order of the enum
     uint64_t min, max;    // of what is stored, inclusive; both 0: any
+    const char *only;     // an upstream's key: has a meaning with this `kind` only; NULL: any
     const char *refers;   // CONFIG_REF, CONFIG_REFS: list at the top of the file
     const struct config_group *group;
     const char *help; // sentences
@@ -97,7 +98,7 @@ extern const struct config_group config_schema_auth;
 const struct config_key *config_schema_find(const struct config_group *group, struct str name);
 /** The i-th of words separated by '|'; empty behind the last. */
 struct str config_schema_word(const char *words, uint32_t i);
-/** The value is a secret: never printed. */
+/** The value is a secret, or the file or variable it comes from. */
 bool config_schema_is_secret(const struct config_key *key);
 
 #endif

@@ -217,8 +217,12 @@ void config_value_write_ms(struct buf *out, uint64_t ms)
 {
     size_t best = 0;
 
+    if (ms == 0) {
+        buf_append_byte(out, '0');
+        return;
+    }
     for (size_t i = 0; i < ARRAY_COUNT(time_units); i++) {
-        if (ms != 0 && ms % time_units[i].factor == 0) {
+        if (ms % time_units[i].factor == 0) {
             best = i;
         }
     }
