@@ -262,18 +262,24 @@ static void default_u32(uint32_t *value, uint32_t fallback)
     *value = *value == 0 ? fallback : *value;
 }
 
-static enum status hash_keys(struct gateway *gw)
+/* The engine of `kontor serve` knows literal keys only. */
+static enum status create_identity(struct gateway *gw, struct error *err)
 {
     const struct gateway_options *o = &gw->options;
+    struct identity_options options = {.n_literal_keys = o->n_api_keys};
+    struct str *keys = calloc((size_t)o->n_api_keys + 1, sizeof(*keys));
+    enum status rc;
 
-    gw->key_digests = calloc((size_t)o->n_api_keys + 1, HASH_SHA256_BYTES);
-    if (gw->key_digests == NULL) {
-        return E_NO_MEMORY;
+    if (keys == NULL) {
+        return error_set(err, E_NO_MEMORY, "No memory for the API keys.");
     }
     for (uint32_t i = 0; i < o->n_api_keys; i++) {
-        hash_sha256(str_from_c(o->api_keys[i]), gw->key_digests + (size_t)i * HASH_SHA256_BYTES);
+        keys[i] = str_from_c(o->api_keys[i]);
     }
-    return OK;
+    options.literal_keys = keys;
+    rc = identity_create(&options, &gw->identity, err);
+    free(keys);
+    return rc;
 }
 
 static enum status create_mailboxes(struct gateway *gw)
@@ -349,10 +355,7 @@ static enum status start(struct gateway *gw, struct error *err)
         return rc;
     }
     set_watches(gw);
-    rc = hash_keys(gw);
-    if (rc == OK) {
-        rc = create_mailboxes(gw);
-    }
+    rc = create_mailboxes(gw);
     if (rc == OK) {
         rc = loop_signal(gw->loop, &gw->term_watch, SIGTERM);
     }
@@ -362,7 +365,10 @@ static enum status start(struct gateway *gw, struct error *err)
     if (rc != OK) {
         return error_set(err, rc, "Cannot prepare the server: %s.", status_name(rc));
     }
-    rc = worker_create(gw->loop, &gw->worker, err);
+    rc = create_identity(gw, err);
+    if (rc == OK) {
+        rc = worker_create(gw->loop, &gw->worker, err);
+    }
     return rc == OK ? start_server(gw, err) : rc;
 }
 
@@ -384,7 +390,7 @@ static void destroy(struct gateway *gw)
     mailbox_destroy(gw->news);
     loop_destroy(gw->loop);
     buf_done(&gw->scratch);
-    free(gw->key_digests);
+    identity_destroy(gw->identity);
     if (awaited) {
         left_for_loader = gw;
         return;

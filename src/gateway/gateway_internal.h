@@ -6,7 +6,6 @@
 #define GATEWAY_GATEWAY_INTERNAL_H
 
 #include "base/buf.h"
-#include "base/hash.h"
 #include "base/mailbox.h"
 #include "gateway/call_internal.h"
 #include "gateway/gateway.h"
@@ -89,8 +88,8 @@ struct gateway {
     struct buf scratch;    // one event or body being written
     uint64_t id_key;       // request ids: random key, counted
     uint64_t id_count;
-    uint8_t *key_digests; // [n_api_keys][HASH_SHA256_BYTES]
-    int64_t created_s;    // start time, for /v1/models
+    struct identity *identity;
+    int64_t created_s; // start time, for /v1/models
     char server_name[64];
     struct gateway_meters meters;
     bool loop_ran;

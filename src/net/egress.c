@@ -22,6 +22,7 @@
 
 /* One exchange.  Lives on the stack of egress_call. */
 struct exchange {
+    const struct permit *permit;
     const struct egress_request *q;
     struct egress_url url;
     struct transport transport;
@@ -157,33 +158,71 @@ static enum status wait_for(const struct exchange *x, short events, uint64_t dea
 
 /* --- connecting --- */
 
-static enum status connect_one(struct exchange *x, const struct addrinfo *ai, uint64_t deadline_ns)
+enum status egress_admit(const struct permit *permit, enum label label, struct error *err)
+{
+    if (label > permit->ceiling) {
+        return error_set(err, E_DENIED, "A %s request may not be sent for \"%s\": at most %s.",
+                         label_name(label), permit->purpose, label_name(permit->ceiling));
+    }
+    return OK;
+}
+
+enum status egress_connect(const struct permit *permit, enum label label,
+                           const struct sockaddr *address, socklen_t address_bytes, int *ret_fd,
+                           bool *ret_connected)
 {
     const int one = 1;
-    int fault = 0;
-    socklen_t len = sizeof(fault);
-    enum status rc;
+    bool connected;
+    int fd;
+    int saved;
 
-    x->transport.fd =
-        socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
-    if (x->transport.fd < 0) {
+    if (label > permit->ceiling) {
+        return E_DENIED;
+    }
+    fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
         return E_IO;
     }
-    if (connect(x->transport.fd, ai->ai_addr, ai->ai_addrlen) != 0) {
-        if (errno != EINPROGRESS) {
-            return E_IO;
-        }
-        rc = wait_for(x, POLLOUT, deadline_ns);
-        if (rc != OK) {
-            return rc;
-        }
-        if (getsockopt(x->transport.fd, SOL_SOCKET, SO_ERROR, &fault, &len) != 0 || fault != 0) {
-            errno = fault;
-            return E_IO;
-        }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    connected = connect(fd, address, address_bytes) == 0;
+    if (!connected && errno != EINPROGRESS) {
+        saved = errno;
+        close(fd);
+        errno = saved;
+        return E_IO;
     }
-    (void)setsockopt(x->transport.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    *ret_fd = fd;
+    *ret_connected = connected;
     return OK;
+}
+
+enum status egress_connected(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int fault = 0;
+    socklen_t len = sizeof(fault);
+
+    if (poll(&p, 1, 0) == 0) {
+        return E_AGAIN;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &fault, &len) == 0 && fault == 0) {
+        return OK;
+    }
+    errno = fault == 0 ? errno : fault;
+    return E_IO;
+}
+
+static enum status connect_one(struct exchange *x, const struct addrinfo *ai, uint64_t deadline_ns)
+{
+    bool connected = false;
+    enum status rc = egress_connect(x->permit, x->q->label, ai->ai_addr, ai->ai_addrlen,
+                                    &x->transport.fd, &connected);
+
+    if (rc != OK || connected) {
+        return rc;
+    }
+    rc = wait_for(x, POLLOUT, deadline_ns);
+    return rc == OK ? egress_connected(x->transport.fd) : rc;
 }
 
 static enum status refuse_connect(const struct exchange *x, enum status rc)
@@ -481,12 +520,11 @@ static enum status run(struct exchange *x, int *ret_status)
 enum status egress_call(const struct permit *permit, const struct egress_request *request,
                         int *ret_status, struct error *err)
 {
-    struct exchange x = {.q = request, .transport = {-1}, .err = err};
-    enum status rc;
+    struct exchange x = {.permit = permit, .q = request, .transport = {-1}, .err = err};
+    enum status rc = egress_admit(permit, request->label, err);
 
-    if (request->label > permit->ceiling) {
-        return error_set(err, E_DENIED, "A %s request may not be sent for \"%s\": at most %s.",
-                         label_name(request->label), permit->purpose, label_name(permit->ceiling));
+    if (rc != OK) {
+        return rc;
     }
     rc = egress_parse_url(request->url, &x.url, err);
     if (rc != OK) {

@@ -1,8 +1,8 @@
 /* egress.h - the one door through which this program opens connections and sends as a client.
  *
  * No other file may call connect().  Every call takes a permit (net/permit.h) and the label of what
- * is sent.  Here: one blocking HTTP/1.1 exchange, for `kontor chat --url` and `kontor health`; the
- * gateway's pooled, non-blocking client will stand beside it, behind the same permit.
+ * is sent.  Here: one blocking HTTP/1.1 exchange, for `kontor chat --url` and `kontor health`, and
+ * the connections of the gateway's pooled, non-blocking client (net/http_client.h).
  * http:// only until TLS is built in.  Any thread; a call keeps no state.
  */
 #ifndef NET_EGRESS_H
@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct permit;
 
@@ -50,6 +51,26 @@ struct egress_request {
  */
 MUST_USE enum status egress_call(const struct permit *permit, const struct egress_request *request,
                                  int *ret_status, struct error *err);
+
+/**
+ * May something of this label go out with this permit?
+ * Errors: DENIED (err has the sentence for the caller).  Any thread.
+ */
+MUST_USE enum status egress_admit(const struct permit *permit, enum label label, struct error *err);
+
+/**
+ * Begin a non-blocking TCP connection for what egress_admit let pass (checked again).
+ *
+ * ret_fd         the socket (close-on-exec, TCP_NODELAY); owned by the caller
+ * ret_connected  false: wait until it is writable, then ask egress_connected
+ *
+ * Errors: DENIED, IO (errno says why).
+ */
+MUST_USE enum status egress_connect(const struct permit *permit, enum label label,
+                                    const struct sockaddr *address, socklen_t address_bytes,
+                                    int *ret_fd, bool *ret_connected);
+/** How the attempt ended.  Errors: AGAIN (still under way), IO (errno says why). */
+MUST_USE enum status egress_connected(int fd);
 
 /* A URL taken apart; views into the text. */
 struct egress_url {

@@ -21,13 +21,8 @@ enum status transport_read(struct transport *t, void *buf, size_t cap, size_t *r
     return errno == EAGAIN ? E_AGAIN : E_IO;
 }
 
-enum status transport_write(struct transport *t, const void *bytes, size_t n, size_t *ret_n)
+static enum status after_send(ssize_t sent, size_t *ret_n)
 {
-    ssize_t sent;
-
-    do {
-        sent = send(t->fd, bytes, n, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
     if (sent >= 0) {
         *ret_n = (size_t)sent;
         return OK;
@@ -36,6 +31,30 @@ enum status transport_write(struct transport *t, const void *bytes, size_t n, si
         return E_AGAIN;
     }
     return errno == EPIPE || errno == ECONNRESET ? E_CLOSED : E_IO;
+}
+
+enum status transport_write(struct transport *t, const void *bytes, size_t n, size_t *ret_n)
+{
+    ssize_t sent;
+
+    do {
+        sent = send(t->fd, bytes, n, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return after_send(sent, ret_n);
+}
+
+enum status transport_writev(struct transport *t, struct iovec *pieces, size_t n_pieces,
+                             size_t *ret_n)
+{
+    const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = n_pieces};
+    ssize_t sent;
+
+    do {
+        // writev would raise SIGPIPE.
+        /* tidy-allow: banned-call because the socket is connected and the message has no address */
+        sent = sendmsg(t->fd, &message, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return after_send(sent, ret_n);
 }
 
 bool transport_alive(const struct transport *t)

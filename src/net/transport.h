@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
 struct transport {
     int fd; // owned; -1 when closed
@@ -20,6 +21,10 @@ MUST_USE enum status transport_read(struct transport *t, void *buf, size_t cap, 
 /** Write what fits now.  Errors: AGAIN (nothing fits), CLOSED (peer gone), IO. */
 MUST_USE enum status transport_write(struct transport *t, const void *bytes, size_t n,
                                      size_t *ret_n);
+/** As transport_write, for pieces one behind the other: one system call.  n_pieces 1 to
+ *  IOV_MAX. */
+MUST_USE enum status transport_writev(struct transport *t, struct iovec *pieces, size_t n_pieces,
+                                      size_t *ret_n);
 /** False once the peer has closed or reset its side and nothing of its input is left. */
 bool transport_alive(const struct transport *t);
 /** No more output will come; input stays open. */
