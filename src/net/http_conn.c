@@ -267,7 +267,9 @@ static enum turn begin_body(struct http_conn *c)
         refuse(c, &too_large);
         return TURN_AGAIN;
     }
-    if (s->options.events.on_head != NULL) {
+    // A body that is here already is refused after it was read, with the connection kept.
+    if (s->options.events.on_head != NULL &&
+        !(x->head->body == HTTP_BODY_LENGTH && x->head->content_length <= c->in.len)) {
         const bool keep = x->keep;
 
         x->keep = false; // an early answer leaves the body unread

@@ -40,8 +40,8 @@ struct http_server_events {
     /** A whole request is here.  Answer now, or keep it with http_exchange_hold and answer
      * later. */
     void (*on_request)(void *user, struct http_exchange *x);
-    /** The head is here and a body follows.  May answer at once: the body is not read then and
-     *  on_request does not follow.  May be NULL. */
+    /** The head is here and its body is still on its way.  May answer at once: the body is not read
+     *  then and on_request does not follow.  May be NULL. */
     void (*on_head)(void *user, struct http_exchange *x);
     /** The request cannot be read: answer with fault->http_status.  The connection closes behind
      * it.
@@ -84,6 +84,8 @@ const struct http_head *http_exchange_head(const struct http_exchange *x);
 struct str http_exchange_path(const struct http_exchange *x);
 /** Whole body, chunk framing removed.  Valid until the exchange is released. */
 struct str http_exchange_body(const struct http_exchange *x);
+/** Give the memory of the body back: it is empty from now on. */
+void http_exchange_drop_body(struct http_exchange *x);
 /** Memory of this request; dies with it. */
 struct arena *http_exchange_arena(struct http_exchange *x);
 /** "127.0.0.1:51234" or "[::1]:51234", for the access log. */
