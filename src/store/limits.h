@@ -61,7 +61,9 @@ MUST_USE enum status limits_reserve(struct limits *l, const struct limits_claim 
 /** Give back the claim and book what was used; exactly once per successful reserve. */
 void limits_settle(struct limits *l, const struct limits_claim *claim, uint64_t used_tokens,
                    int64_t used_nano, int64_t now_ms);
-/** Spent money of a period read back from the ledger at start. */
-void limits_preload(struct limits *l, struct str subject, int64_t spent_nano, int64_t now_ms);
+/** Money that a subject spent in the period that holds `now_ms`, read back from the ledger at start
+ *  (ledger_spent); replaces what was counted.  Nothing happens without such a rule. */
+void limits_preload(struct limits *l, struct str subject, enum limits_period period,
+                    int64_t spent_nano, int64_t now_ms);
 
 #endif
