@@ -410,7 +410,8 @@ static void look(const struct rule *r, uint64_t tokens, int64_t money, uint64_t 
         refuse(s, LIMITS_REQUESTS,
                window_wait_ms(&r->requests, limit->requests_per_minute - 1, now_ns));
     } else if (limit->tokens_per_minute != 0 &&
-               tokens > left_of(limit->tokens_per_minute, r->tokens.total)) {
+               (r->tokens.total > limit->tokens_per_minute || // overdrawn: not even none
+                tokens > limit->tokens_per_minute - r->tokens.total)) {
         refuse(s, LIMITS_TOKENS,
                tokens > limit->tokens_per_minute
                    ? 0
