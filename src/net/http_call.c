@@ -504,8 +504,7 @@ static bool read_some(struct http_call *c, struct str *ret_in)
         lost(c, rc);
         return false;
     }
-    // A short read has emptied the socket; the next edge tells of more.
-    l->readable = n == sizeof(client->scratch) || l->peer_closed;
+    l->readable = !l->transport.empty || l->peer_closed; // else the next edge tells of more
     *ret_in = (struct str){client->scratch, n};
     if (!c->begun) {
         c->begun = true;

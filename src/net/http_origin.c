@@ -19,7 +19,6 @@ static void default_u32(uint32_t *value, uint32_t fallback)
 
 static void take_url(struct http_origin *o, const struct egress_url *u)
 {
-    o->tls = u->tls;
     o->port = u->port;
     o->host = u->host;
     o->authority = u->authority;
@@ -48,7 +47,8 @@ enum status http_origin_create(struct http_client *c, const struct http_origin_o
                        STR_ARG(options->url));
     }
     if (rc == OK && url.tls) {
-        rc = error_set(err, E_UNSUPPORTED, "https:// is not built in yet.");
+        o->tls = options->tls;
+        rc = o->tls == NULL ? http_client_default_tls(c, &o->tls, err) : OK;
     }
     if (rc != OK) {
         free(o);
@@ -77,6 +77,7 @@ static void end(struct http_origin *o)
         at = &(*at)->next;
     }
     *at = o->next;
+    tls_stream_forget(&o->session);
     free(o);
 }
 
