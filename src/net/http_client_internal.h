@@ -151,6 +151,8 @@ MUST_USE enum status http_origin_create(struct http_client *c,
 void http_origin_release(struct http_origin *o);
 /** A link was freed: end the origin if that was the last one of a released one. */
 void http_origin_drop(struct http_origin *o);
+/** Look the name up again when that was long ago.  Calls go on with the old addresses. */
+void http_origin_refresh(struct http_origin *o, uint64_t now_ns);
 /** See to it that addresses are known or being looked up.  OK: known; AGAIN: those in the
  *  waiting list are told by http_link_resolved.  Errors: as http_resolve_start. */
 MUST_USE enum status http_origin_resolve(struct http_origin *o);

@@ -83,6 +83,7 @@ void http_link_keep(struct http_link *l)
 {
     l->call = NULL;
     l->reused = true;
+    l->readable = false;
     l->starved = false;
     l->in_at = 0;
     buf_done(&l->in); // an idle connection keeps no memory for input

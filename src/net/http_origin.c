@@ -141,18 +141,6 @@ struct http_link *http_origin_take_idle(struct http_origin *o)
     return l;
 }
 
-void http_origin_put_idle(struct http_origin *o, struct http_link *l)
-{
-    if (o->n_idle == o->options.idle_max) {
-        http_link_close(o->idle_last);
-    }
-    l->state = HTTP_LINK_IDLE;
-    l->next = o->idle_first;
-    *(l->next != NULL ? &l->next->prev : &o->idle_last) = l;
-    o->idle_first = l;
-    o->n_idle++;
-}
-
 /* --- addresses --- */
 
 static void on_result(void *user, const struct http_resolved *r)
@@ -182,14 +170,24 @@ static enum status start_lookup(struct http_origin *o)
     return rc;
 }
 
+void http_origin_refresh(struct http_origin *o, uint64_t now_ns)
+{
+    const uint64_t interval_ns = o->options.resolve_interval_ms * HTTP_NS_PER_MS;
+
+    if (!o->literal && !o->resolving && o->n_addresses > 0 &&
+        now_ns - o->resolved_ns >= interval_ns) {
+        o->resolved_ns = now_ns; // also when it fails: not before the next interval
+        if (start_lookup(o) != OK) {
+            return; // the old addresses must do
+        }
+    }
+}
+
 enum status http_origin_resolve(struct http_origin *o)
 {
-    const uint64_t now_ns = loop_now_ns(o->client->loop);
-    const uint64_t interval_ns = o->options.resolve_interval_ms * HTTP_NS_PER_MS;
-    const bool stale = !o->literal && now_ns - o->resolved_ns >= interval_ns;
     enum status rc = OK;
 
-    if (!o->resolving && (stale || o->n_addresses == 0)) {
+    if (!o->resolving && o->n_addresses == 0) {
         rc = start_lookup(o);
     }
     if (o->n_addresses > 0) {
@@ -208,6 +206,25 @@ static bool has_address(const struct http_origin *o, const struct http_address *
         }
     }
     return false;
+}
+
+void http_origin_put_idle(struct http_origin *o, struct http_link *l)
+{
+    uint32_t idx;
+
+    if (l->generation != o->generation && !has_address(o, &l->address, &idx)) {
+        http_link_close(l); // the name has moved on meanwhile
+        return;
+    }
+    l->generation = o->generation;
+    if (o->n_idle == o->options.idle_max) {
+        http_link_close(o->idle_last);
+    }
+    l->state = HTTP_LINK_IDLE;
+    l->next = o->idle_first;
+    *(l->next != NULL ? &l->next->prev : &o->idle_last) = l;
+    o->idle_first = l;
+    o->n_idle++;
 }
 
 /* Take over a list that may be the same one in another order. */
