@@ -247,8 +247,12 @@ static void check_regions(struct config_reader *r, const struct settings *s,
                           const struct settings_pool *p, const struct yaml_node *item)
 {
     for (uint32_t m = 0; m < p->n_members; m++) {
-        const struct settings_upstream *u = &s->upstreams[p->members[m].upstream];
+        const struct settings_upstream *u;
 
+        if (p->members[m].upstream >= s->n_upstreams) {
+            continue; // the list could not be read; reported
+        }
+        u = &s->upstreams[p->members[m].upstream];
         if (p->region.len > 0 && u->region.len > 0 && !str_eq(p->region, u->region)) {
             config_report_warn(r->report, place(item, "region"),
                                "region: pool %.*s says %.*s, but its member %.*s is in %.*s",
@@ -302,7 +306,8 @@ static bool is_allowed(const struct settings *s, uint32_t pool)
 static bool is_unreachable(const struct settings *s, const struct settings_model *m)
 {
     for (uint32_t i = 0; i < m->n_pools; i++) {
-        if (!s->pools[m->pools[i]].external || is_allowed(s, m->pools[i])) {
+        if (m->pools[i] >= s->n_pools || !s->pools[m->pools[i]].external ||
+            is_allowed(s, m->pools[i])) {
             return false;
         }
     }

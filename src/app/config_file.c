@@ -38,8 +38,8 @@ static uint64_t digest_of(struct str text)
     return digest;
 }
 
-static const struct yaml_node *parse_tree(struct arena *arena, struct str text,
-                                          struct config_report *report)
+const struct yaml_node *config_file_tree(struct arena *arena, struct str text,
+                                         struct config_report *report)
 {
     struct yaml_node *root = NULL;
     struct yaml_mark mark = {0, 0};
@@ -68,7 +68,7 @@ static struct settings *read_settings(struct arena *arena,
                                    .folder = config_file_folder(options->path),
                                    .without_secrets = options->without_secrets};
 
-    reader.root = s == NULL ? NULL : parse_tree(arena, text, report);
+    reader.root = s == NULL ? NULL : config_file_tree(arena, text, report);
     if (reader.root == NULL) {
         return NULL;
     }
@@ -124,7 +124,7 @@ static enum status read_all(int fd, struct buf *text)
     }
 }
 
-static enum status read_file(const char *path, struct buf *text, struct config_report *report)
+enum status config_file_text(const char *path, struct config_report *report, struct buf *text)
 {
     struct yaml_mark whole = {0, 0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -138,7 +138,7 @@ static enum status read_file(const char *path, struct buf *text, struct config_r
     if (fd >= 0) {
         close(fd);
     }
-    return rc;
+    return rc == OK || rc == E_NO_MEMORY ? rc : E_INVALID;
 }
 
 enum status config_file_load(const struct config_file_options *options,
@@ -147,12 +147,10 @@ enum status config_file_load(const struct config_file_options *options,
     struct buf text;
     enum status rc;
 
-    buf_init(&text, YAML_BYTES_MAX + 2 * 65536);
-    rc = read_file(options->path, &text, report);
+    buf_init(&text, CONFIG_FILE_BUFFER_BYTES);
+    rc = config_file_text(options->path, report, &text);
     if (rc == OK) {
         rc = config_file_parse(options, buf_str(&text), report, ret_file);
-    } else if (rc != E_NO_MEMORY) {
-        rc = E_INVALID;
     }
     buf_done(&text);
     return rc;

@@ -34,6 +34,14 @@ MUST_USE enum status config_file_load(const struct config_file_options *options,
 /** The same for text that is in memory already; `options->path` names it. */
 MUST_USE enum status config_file_parse(const struct config_file_options *options, struct str text,
                                        struct config_report *report, struct config_file *ret_file);
+/* The parts, for other files of the same kind (config_auth.c). */
+#define CONFIG_FILE_BUFFER_BYTES (YAML_BYTES_MAX + 2 * 65536) // ceiling of the text's buffer
+/** Whole file into `text`.  Errors: INVALID (reported), NO_MEMORY. */
+MUST_USE enum status config_file_text(const char *path, struct config_report *report,
+                                      struct buf *text);
+/** Its tree, a mapping; NULL: reported. */
+const struct yaml_node *config_file_tree(struct arena *arena, struct str text,
+                                         struct config_report *report);
 /** The folder part of a path: "conf" of "conf/kontor.yaml", empty without one. */
 struct str config_file_folder(const char *path);
 /** Free the settings of a file that was loaded; NULL accepted. */

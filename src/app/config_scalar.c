@@ -276,10 +276,10 @@ static bool read_url(struct config_reader *r, const struct config_key *key, stru
     while (str_ends(text, STR("/"))) {
         text.len--;
     }
-    if (egress_parse_url(text, &url, &err) != OK) {
-        why = "is no URL; write one like http://10.0.0.11:8000/v1";
-    } else if (str_find_byte(text, '@', 0) != SIZE_MAX) {
+    if (str_find_byte(text, '@', 0) != SIZE_MAX) {
         why = "has a user or password in it; use key_file or key_env";
+    } else if (egress_parse_url(text, &url, &err) != OK) {
+        why = "is no URL; write one like http://10.0.0.11:8000/v1";
     } else if (str_find_byte(text, '?', 0) != SIZE_MAX || str_find_byte(text, '#', 0) != SIZE_MAX) {
         why = "has a query or fragment; leave it out";
     } else if (str_ends(text, STR("/chat/completions"))) {
@@ -425,6 +425,9 @@ bool config_scalar_find(struct config_reader *r, const struct config_key *key, s
     struct str singular = str_slice(str_from_c(key->refers), 0, strlen(key->refers) - 1);
     uint32_t i = 0;
 
+    if (list != NULL && list->kind != YAML_LIST) {
+        list = NULL; // reported
+    }
     for (const struct yaml_node *item = list == NULL ? NULL : list->first; item != NULL;
          item = item->next, i++) {
         const struct yaml_node *its = yaml_get(item, STR("name"));

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <yaml.h>
 
+#define SECOND_DOCUMENT "a second document begins here; one file holds one document"
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
 /* One pass over libyaml's events. */
 struct yaml_reader {
     yaml_parser_t parser;
@@ -90,6 +93,9 @@ static enum status refuse_syntax(struct yaml_reader *r)
         return REFUSE(r, mark,
                       "a value cannot begin with this character; indent with spaces, not tabs, "
                       "and put quotes around text that begins with @, ` or %%");
+    }
+    if (p->problem != NULL && strcmp(p->problem, "did not find expected <document start>") == 0) {
+        return REFUSE(r, mark, SECOND_DOCUMENT);
     }
     return REFUSE(r, mark, "not YAML: %s%s%s", p->problem != NULL ? p->problem : "syntax error",
                   p->context != NULL ? " " : "", p->context != NULL ? p->context : "");
@@ -330,8 +336,7 @@ static enum status read_document(struct yaml_reader *r, struct yaml_node **ret_r
         rc = skip_event(r, YAML_DOCUMENT_END_EVENT, "not one document");
     }
     if (rc == OK) {
-        rc = skip_event(r, YAML_STREAM_END_EVENT,
-                        "a second document begins here; one file holds one document");
+        rc = skip_event(r, YAML_STREAM_END_EVENT, SECOND_DOCUMENT);
     }
     if (rc == OK) {
         *ret_root = root;
@@ -343,13 +348,11 @@ static enum status read_document(struct yaml_reader *r, struct yaml_node **ret_r
 static struct yaml_mark mark_inside(struct yaml_mark mark, struct str text)
 {
     struct yaml_mark end = {1, 1};
-    size_t begin = str_starts(text, STR("\xef\xbb\xbf")) ? 3 : 0;
-
     // a last line break ends the last line, it does not begin another
     if (str_ends(text, STR("\n"))) {
         text.len--;
     }
-    for (size_t at = begin; at < text.len; at++) {
+    for (size_t at = 0; at < text.len; at++) {
         if (text.ptr[at] == '\n') {
             end.line++;
             end.column = 1;
@@ -374,6 +377,9 @@ enum status yaml_parse(struct arena *arena, struct str text, struct yaml_node **
     if (rc != OK) {
         *ret_mark = r.mark;
         return rc;
+    }
+    if (str_starts(text, STR(BYTE_ORDER_MARK))) {
+        text = str_slice(text, strlen(BYTE_ORDER_MARK), text.len);
     }
     if (!yaml_parser_initialize(&r.parser)) {
         *ret_mark = r.mark;

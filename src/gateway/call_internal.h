@@ -175,9 +175,11 @@ enum cause {
     CAUSE_STOPPED, // we were told to stop at once
     CAUSE_DENIED,  // by policy: 403
     CAUSE_LIMITED, // by a limit or budget: 429
+    CAUSE_UPSTREAM_LIMITED, // every upstream answered 429
+    CAUSE_UPSTREAM_BROKE,   // an upstream broke off behind its first byte
 };
 
-#define CAUSE_COUNT 10
+#define CAUSE_COUNT 12
 
 struct attempts; // attempts_internal.h
 
@@ -194,6 +196,7 @@ struct call {
     bool over;
     enum cause cause;
     struct str request_id;              // field x-request-id; visible ASCII
+    struct str record_id;               // ours, unique: ledger, upstreams; often the same
     const struct chat_failure *failure; // in the arena; what reply tells the client
     uint32_t retry_after_s;             // with 503; 0: none
     struct fleet *fleet;            // one reference
@@ -215,6 +218,10 @@ struct call {
     bool slow;                           // the latency gate was missed
     const char *route_reason;            // static: why this member
     const char *relay_type;              // content type of a relayed answer
+    bool relays_stream;                  // ... which is a stream
+    int passed_status;                   // an upstream's refusal of the request; 0: none
+    struct str passed_body;              // its JSON
+    uint64_t gone_ns;                    // when the client was found gone
     int64_t cost_nano;                   // set with the usage; -1: not known
     const struct prices_row *price;
     const struct upstream_ops *upstream; // NULL before the stage chose
@@ -226,7 +233,8 @@ struct call {
     uint64_t first_byte_ns;  // first event of an upstream; 0: none
     uint64_t first_ns;       // first text; 0: none
     uint32_t relayed_tokens; // guessed where the upstream does not count
-    bool usage_known;        // reported, not guessed
+    bool usage_known;        // reported
+    bool usage_guessed;      // counted from what was relayed, or estimated
     struct chat_usage usage;
 };
 
@@ -267,8 +275,14 @@ MUST_USE enum status stage_read_json(struct call *call, const struct json_value 
 bool stage_read_model_known(const struct call *call, struct str name);
 /** 404 model_not_found that lists the served names. */
 enum stage_verdict stage_read_refuse_model(struct call *call, struct str name);
-/** Cost of `usage` at the upstream that answers, into call->cost_nano and call->price. */
-void stage_reserve_price(struct call *call, const struct chat_usage *usage);
+/** An error event with what was used so far, in the call's dialect, and the mark of the end. */
+void sink_relay_write_error(struct call *call, struct buf *out, const struct chat_failure *failure);
+/** Cost of call->usage at the upstream that answers, into call->cost_nano and call->price. */
+void stage_reserve_price(struct call *call);
+/** Give back what was reserved and book what was used.  Idempotent. */
+void stage_reserve_settle(struct call *call);
+/** How the call ended on the wire: status sent, 499 for a client that left. */
+int call_status(const struct call *call);
 
 /* --- answers of routes --- */
 

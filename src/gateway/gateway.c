@@ -312,6 +312,16 @@ static void set_watches(struct gateway *gw)
     gw->drain_timer.user = gw;
 }
 
+static void on_certificate(void *user, const struct error *why)
+{
+    (void)user;
+    if (why == NULL) {
+        log_event(LOG_LEVEL_INFO, "certificate_loaded", "");
+    } else {
+        log_event(LOG_LEVEL_WARN, "certificate_kept", "reason=\"%s\"", why->text);
+    }
+}
+
 static enum status start_server(struct gateway *gw, struct error *err)
 {
     const struct gateway_options *o = &gw->options;
@@ -319,9 +329,10 @@ static enum status start_server(struct gateway *gw, struct error *err)
         .host = o->host,
         .port = o->port,
         .n_port_tries = o->n_port_tries,
+        .tls = o->tls,
         .server_name = gw->server_name,
         .limits = o->limits,
-        .events = {on_request, on_head, on_fault},
+        .events = {on_request, on_head, on_fault, on_certificate},
         .user = gw,
     };
 

@@ -13,6 +13,7 @@
 #include "chat/chat_json.h"
 #include "engine/engine.h"
 #include "net/http_server.h"
+#include "net/tls.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,10 +26,11 @@ struct gateway;
 
 /* Zero means the default in brackets; everything is borrowed until gateway_run returns. */
 struct gateway_options {
-    const char *host;      // [all interfaces]
-    uint16_t port;         // 0: any free one
-    uint32_t n_port_tries; // further ports to try when it is taken [0]
-    const char *version;   // "0.1.0"; required
+    const char *host;       // [all interfaces]
+    uint16_t port;          // 0: any free one
+    uint32_t n_port_tries;  // further ports to try when it is taken [0]
+    struct tls_server *tls; // NULL: plain HTTP
+    const char *version;    // "0.1.0"; required
 
     const char *const *served_names; // [n_served_names], at least one; the first is reported
     uint32_t n_served_names;

@@ -148,6 +148,7 @@ static void on_head(void *user, const struct http_head *head)
     if (!sse) {
         a->first_byte_ns = loop_now_ns(a->call->gw->loop);
     }
+    a->call->relays_stream = sse;
     a->call->relay_type = sse ? "text/event-stream; charset=utf-8" : "application/json";
 }
 

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "net/permit.h"
+#include "net/tls_stream.h"
 #include "net/transport.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct exchange {
     const struct permit *permit;
     const struct egress_request *q;
     struct egress_url url;
+    const struct tls_client *tls; // NULL: plain
     struct transport transport;
     struct buf in; // received, not used
     struct http_head head;
@@ -267,6 +269,32 @@ static enum status open_connection(struct exchange *x)
     return rc == OK ? OK : refuse_connect(x, rc);
 }
 
+static enum status secure(struct exchange *x)
+{
+    struct tls_stream *tls = tls_stream_connect(x->tls, x->transport.fd, x->url.host, NULL);
+    const uint64_t deadline_ns = deadline_after(x->q->connect_timeout_ms, 5000);
+    enum status rc;
+
+    if (tls == NULL) {
+        return error_set(x->err, E_NO_MEMORY, "No memory for TLS.");
+    }
+    transport_secure(&x->transport, tls);
+    for (;;) {
+        rc = transport_handshake(&x->transport);
+        if (rc == OK) {
+            return OK;
+        }
+        if (rc != E_AGAIN) {
+            return error_set(x->err, E_IO, "No TLS connection to %.*s port %u: %s.",
+                             STR_ARG(x->url.host), (unsigned)x->url.port, tls_stream_why(tls));
+        }
+        rc = wait_for(x, tls_stream_wants_write(tls) ? POLLOUT : POLLIN, deadline_ns);
+        if (rc != OK) {
+            return refuse_connect(x, rc);
+        }
+    }
+}
+
 /* --- sending --- */
 
 static void put_request(const struct exchange *x, struct buf *out)
@@ -501,6 +529,9 @@ static enum status run(struct exchange *x, int *ret_status)
 {
     enum status rc = open_connection(x);
 
+    if (rc == OK && x->url.tls) {
+        rc = secure(x);
+    }
     if (rc == OK) {
         rc = send_request(x);
     }
@@ -517,10 +548,30 @@ static enum status run(struct exchange *x, int *ret_status)
     return read_body(x);
 }
 
+/* With the request's trust, or with the system's. */
+static enum status run_tls(struct exchange *x, int *ret_status)
+{
+    const struct tls_client_options none = {0};
+    struct tls_client *own = NULL;
+    enum status rc = OK;
+
+    x->tls = x->q->tls;
+    if (x->tls == NULL) {
+        rc = tls_client_create(&none, &own, x->err);
+        x->tls = own;
+    }
+    if (rc == OK) {
+        rc = run(x, ret_status);
+    }
+    transport_close(&x->transport);
+    tls_client_destroy(own);
+    return rc;
+}
+
 enum status egress_call(const struct permit *permit, const struct egress_request *request,
                         int *ret_status, struct error *err)
 {
-    struct exchange x = {.permit = permit, .q = request, .transport = {-1}, .err = err};
+    struct exchange x = {.permit = permit, .q = request, .transport = {.fd = -1}, .err = err};
     enum status rc = egress_admit(permit, request->label, err);
 
     if (rc != OK) {
@@ -530,14 +581,9 @@ enum status egress_call(const struct permit *permit, const struct egress_request
     if (rc != OK) {
         return rc;
     }
-    if (x.url.tls) {
-        return error_set(err, E_UNSUPPORTED,
-                         "https:// is not built in yet. Use http:// on a trusted network, or put a "
-                         "TLS proxy in between.");
-    }
     x.head.fields = x.fields;
     buf_init(&x.in, HTTP_HEAD_BYTES_MAX + 4 * (size_t)READ_BYTES);
-    rc = run(&x, ret_status);
+    rc = x.url.tls ? run_tls(&x, ret_status) : run(&x, ret_status);
     transport_close(&x.transport);
     buf_done(&x.in);
     return rc;

@@ -3,7 +3,7 @@
  * No other file may call connect().  Every call takes a permit (net/permit.h) and the label of what
  * is sent.  Here: one blocking HTTP/1.1 exchange, for `kontor chat --url` and `kontor health`, and
  * the connections of the gateway's pooled, non-blocking client (net/http_client.h).
- * http:// only until TLS is built in.  Any thread; a call keeps no state.
+ * Any thread; a call keeps no state.
  */
 #ifndef NET_EGRESS_H
 #define NET_EGRESS_H
@@ -19,10 +19,12 @@
 #include <sys/socket.h>
 
 struct permit;
+struct tls_client;
 
 struct egress_request {
     struct str method;               // "GET", "POST"
-    struct str url;                  // "http://host[:port]/path?query"
+    struct str url;                  // "https://host[:port]/path?query", or http
+    const struct tls_client *tls;    // for https; NULL: the system's authorities; borrowed
     const struct http_field *fields; // [n_fields] beside host, content-length, connection
     uint32_t n_fields;
     struct str body;
@@ -45,8 +47,8 @@ struct egress_request {
  *
  * ret_status  the answer's status code
  *
- * Errors: DENIED (label over the permit's ceiling), INVALID (URL, answer), UNSUPPORTED (https), IO
- * (refused, reset, name), TIMEOUT, CLOSED (cut off in mid-answer), LIMIT (answer too large),
+ * Errors: DENIED (label over the permit's ceiling), INVALID (URL, answer), IO (refused, reset,
+ * name, certificate), TIMEOUT, CLOSED (cut off in mid-answer), LIMIT (answer too large),
  * CANCELLED.
  */
 MUST_USE enum status egress_call(const struct permit *permit, const struct egress_request *request,

@@ -114,9 +114,9 @@ static void complete(struct http_call *c, bool clean)
     struct http_client *client = l->origin->client;
 
     c->phase = HTTP_CALL_END;
-    // With `readable` set there may be bytes that belong to no answer.
-    if (clean && c->head.keep_alive && c->sent && !l->readable && !l->peer_closed &&
-        !l->origin->released) {
+    // Where the last read was not short there may be bytes that belong to no answer.
+    clean = clean && l->transport.empty && !l->peer_closed;
+    if (clean && c->head.keep_alive && c->sent && !l->origin->released) {
         http_link_keep(l);
     } else {
         http_link_close(l);
@@ -504,8 +504,8 @@ static bool read_some(struct http_call *c, struct str *ret_in)
         lost(c, rc);
         return false;
     }
-    // A short read has emptied the socket; the next edge tells of more.
-    l->readable = n == sizeof(client->scratch) || l->peer_closed;
+    // Stays readable until a read finds nothing: a reset that came together with these bytes makes
+    // no further event, and the loop cannot tell it from input.
     *ret_in = (struct str){client->scratch, n};
     if (!c->begun) {
         c->begun = true;
@@ -655,6 +655,7 @@ enum status http_call_start(struct http_origin *o, const struct http_call_option
         return error_set(err, E_NO_MEMORY, "No memory for a request.");
     }
     c->begun_ns = loop_now_ns(o->client->loop);
+    http_origin_refresh(o, c->begun_ns);
     l = http_origin_take_idle(o);
     if (l != NULL) {
         start_on(c, l);

@@ -42,7 +42,21 @@ void http_client_destroy(struct http_client *c)
     CHECK(c->origins == NULL); // else a call has not ended
     http_resolve_destroy(c->resolver);
     http_call_free_all(c);
+    tls_client_destroy(c->tls);
     free(c);
+}
+
+enum status http_client_default_tls(struct http_client *c, const struct tls_client **ret,
+                                    struct error *err)
+{
+    const struct tls_client_options none = {0};
+    enum status rc = OK;
+
+    if (c->tls == NULL) {
+        rc = tls_client_create(&none, &c->tls, err);
+    }
+    *ret = c->tls;
+    return rc;
 }
 
 enum status http_client_origin(struct http_client *c, const struct http_origin_options *options,

@@ -24,6 +24,7 @@
 #include "net/egress.h"
 #include "net/http_client.h"
 #include "net/http_resolve.h"
+#include "net/tls_stream.h"
 #include "net/transport.h"
 
 #define HTTP_CLIENT_SCRATCH_BYTES 65536
@@ -106,7 +107,8 @@ struct http_origin {
     struct http_link *idle_last;
     struct http_link *waiting; // for addresses, in no order
     struct http_origin_options options;
-    bool tls;
+    const struct tls_client *tls; // borrowed; NULL: plain
+    struct tls_session session;   // of the last connection
     uint16_t port;
     struct str host;      // in `text`
     struct str authority; // in `text`
@@ -124,6 +126,7 @@ struct http_client {
     struct loop *loop; // borrowed
     http_resolve_fn lookup;
     struct http_resolver *resolver; // NULL until a name is looked up
+    struct tls_client *tls;         // of origins that bring none: the system's authorities; or NULL
     struct http_origin *origins;
     uint64_t n_origins_ever;
     struct http_call *free_calls; // for reuse, with their buffers
@@ -131,6 +134,12 @@ struct http_client {
     struct http_field fields[HTTP_FIELDS_MAX]; // of the head being parsed
     char scratch[HTTP_CLIENT_SCRATCH_BYTES];   // what was read last; not across callbacks that read
 };
+
+/* --- http_client.c --- */
+
+/** Trust in the system's authorities.  Errors: as tls_client_create. */
+MUST_USE enum status http_client_default_tls(struct http_client *c, const struct tls_client **ret,
+                                             struct error *err);
 
 /* --- http_origin.c --- */
 
@@ -142,6 +151,8 @@ MUST_USE enum status http_origin_create(struct http_client *c,
 void http_origin_release(struct http_origin *o);
 /** A link was freed: end the origin if that was the last one of a released one. */
 void http_origin_drop(struct http_origin *o);
+/** Look the name up again when that was long ago.  Calls go on with the old addresses. */
+void http_origin_refresh(struct http_origin *o, uint64_t now_ns);
 /** See to it that addresses are known or being looked up.  OK: known; AGAIN: those in the
  *  waiting list are told by http_link_resolved.  Errors: as http_resolve_start. */
 MUST_USE enum status http_origin_resolve(struct http_origin *o);

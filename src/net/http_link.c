@@ -83,6 +83,7 @@ void http_link_keep(struct http_link *l)
 {
     l->call = NULL;
     l->reused = true;
+    l->readable = false;
     l->starved = false;
     l->in_at = 0;
     buf_done(&l->in); // an idle connection keeps no memory for input
@@ -113,6 +114,8 @@ static void ready(struct http_link *l)
     http_call_go_on(l->call);
 }
 
+/* No connection to be had.  A refused certificate is not tried elsewhere: all addresses of a name
+ * show the same one. */
 static void refused(struct http_link *l)
 {
     const struct http_origin *o = l->origin;
@@ -123,6 +126,53 @@ static void refused(struct http_link *l)
     (void)error_set(&err, rc, "Cannot connect to %.*s port %u: %s. Is the server running?",
                     STR_ARG(o->host), (unsigned)o->port, reason);
     http_call_fail(l->call, rc, &err);
+}
+
+static void attempt_failed(struct http_link *l, int fault);
+
+static void refuse_handshake(struct http_link *l)
+{
+    const struct http_origin *o = l->origin;
+    struct error err;
+
+    (void)error_set(&err, E_IO, "No TLS connection to %.*s port %u: %s.", STR_ARG(o->host),
+                    (unsigned)o->port, tls_stream_why(l->transport.tls));
+    http_call_fail(l->call, E_IO, &err);
+}
+
+static void shake(struct http_link *l)
+{
+    const enum status rc = transport_handshake(&l->transport);
+
+    if (rc == OK) {
+        l->readable = true; // something may have come along with the handshake
+        ready(l);
+    } else if (rc == E_AGAIN) {
+        http_link_arm(l);
+    } else {
+        refuse_handshake(l);
+    }
+}
+
+/* The socket is connected. */
+static void connected(struct http_link *l)
+{
+    struct http_origin *o = l->origin;
+    struct tls_stream *tls;
+
+    http_origin_note(o, &l->address, false);
+    if (o->tls == NULL) {
+        ready(l);
+        return;
+    }
+    tls = tls_stream_connect(o->tls, l->transport.fd, o->host, &o->session);
+    if (tls == NULL) {
+        attempt_failed(l, ENOMEM);
+        return;
+    }
+    transport_secure(&l->transport, tls);
+    l->state = HTTP_LINK_HANDSHAKE;
+    shake(l);
 }
 
 /* Take one address.  OK: under way or connected.  IO: try the next. */
@@ -160,16 +210,15 @@ static void connect_next(struct http_link *l)
 {
     l->state = HTTP_LINK_CONNECT;
     while (http_origin_pick(l->origin, l)) {
-        bool connected = false;
+        bool at_once = false;
 
         l->attempt_deadline_ns = attempt_deadline_ns(l);
-        if (attempt(l, &connected) != OK) {
+        if (attempt(l, &at_once) != OK) {
             http_origin_note(l->origin, &l->address, true);
             continue;
         }
-        if (connected) {
-            http_origin_note(l->origin, &l->address, false);
-            ready(l);
+        if (at_once) {
+            connected(l);
         } else {
             http_link_arm(l);
         }
@@ -195,8 +244,7 @@ static void look_connected(struct http_link *l)
     const enum status rc = egress_connected(l->transport.fd);
 
     if (rc == OK) {
-        http_origin_note(l->origin, &l->address, false);
-        ready(l);
+        connected(l);
     } else if (rc != E_AGAIN) {
         attempt_failed(l, errno);
     }
@@ -241,9 +289,17 @@ void http_link_resolved(struct http_link *l, const char *why)
 
 /* --- events --- */
 
-/* Input or an end while nobody asked: the connection is of no use any more. */
+/* Input or an end while nobody asked: the connection is of no use any more.  With TLS it may be a
+ * session ticket, which is for the stream itself. */
 static void look_idle(struct http_link *l)
 {
+    struct http_client *client = l->origin->client;
+    size_t n;
+
+    if (transport_is_tls(&l->transport) && !l->peer_closed &&
+        transport_read(&l->transport, client->scratch, sizeof(client->scratch), &n) == E_AGAIN) {
+        l->readable = false;
+    }
     if (l->readable || l->peer_closed) {
         http_link_close(l);
     }
@@ -263,6 +319,7 @@ static void go_on(struct http_link *l)
         }
         break;
     case HTTP_LINK_HANDSHAKE:
+        shake(l);
         break;
     case HTTP_LINK_BUSY:
         http_call_go_on(l->call);
@@ -282,6 +339,10 @@ static void on_ready(void *user, unsigned what)
     l->writable |= (what & LOOP_WRITE) != 0;
     l->readable |= (what & (LOOP_READ | LOOP_CLOSED)) != 0;
     l->peer_closed |= (what & LOOP_CLOSED) != 0;
+    if (transport_is_tls(&l->transport)) {
+        l->writable = true; // TLS may wait for the one to do the other
+        l->readable = true;
+    }
     go_on(l);
 }
 

@@ -19,7 +19,6 @@ static void default_u32(uint32_t *value, uint32_t fallback)
 
 static void take_url(struct http_origin *o, const struct egress_url *u)
 {
-    o->tls = u->tls;
     o->port = u->port;
     o->host = u->host;
     o->authority = u->authority;
@@ -48,7 +47,8 @@ enum status http_origin_create(struct http_client *c, const struct http_origin_o
                        STR_ARG(options->url));
     }
     if (rc == OK && url.tls) {
-        rc = error_set(err, E_UNSUPPORTED, "https:// is not built in yet.");
+        o->tls = options->tls;
+        rc = o->tls == NULL ? http_client_default_tls(c, &o->tls, err) : OK;
     }
     if (rc != OK) {
         free(o);
@@ -77,6 +77,7 @@ static void end(struct http_origin *o)
         at = &(*at)->next;
     }
     *at = o->next;
+    tls_stream_forget(&o->session);
     free(o);
 }
 
@@ -140,18 +141,6 @@ struct http_link *http_origin_take_idle(struct http_origin *o)
     return l;
 }
 
-void http_origin_put_idle(struct http_origin *o, struct http_link *l)
-{
-    if (o->n_idle == o->options.idle_max) {
-        http_link_close(o->idle_last);
-    }
-    l->state = HTTP_LINK_IDLE;
-    l->next = o->idle_first;
-    *(l->next != NULL ? &l->next->prev : &o->idle_last) = l;
-    o->idle_first = l;
-    o->n_idle++;
-}
-
 /* --- addresses --- */
 
 static void on_result(void *user, const struct http_resolved *r)
@@ -181,14 +170,24 @@ static enum status start_lookup(struct http_origin *o)
     return rc;
 }
 
+void http_origin_refresh(struct http_origin *o, uint64_t now_ns)
+{
+    const uint64_t interval_ns = o->options.resolve_interval_ms * HTTP_NS_PER_MS;
+
+    if (!o->literal && !o->resolving && o->n_addresses > 0 &&
+        now_ns - o->resolved_ns >= interval_ns) {
+        o->resolved_ns = now_ns; // also when it fails: not before the next interval
+        if (start_lookup(o) != OK) {
+            return; // the old addresses must do
+        }
+    }
+}
+
 enum status http_origin_resolve(struct http_origin *o)
 {
-    const uint64_t now_ns = loop_now_ns(o->client->loop);
-    const uint64_t interval_ns = o->options.resolve_interval_ms * HTTP_NS_PER_MS;
-    const bool stale = !o->literal && now_ns - o->resolved_ns >= interval_ns;
     enum status rc = OK;
 
-    if (!o->resolving && (stale || o->n_addresses == 0)) {
+    if (!o->resolving && o->n_addresses == 0) {
         rc = start_lookup(o);
     }
     if (o->n_addresses > 0) {
@@ -207,6 +206,25 @@ static bool has_address(const struct http_origin *o, const struct http_address *
         }
     }
     return false;
+}
+
+void http_origin_put_idle(struct http_origin *o, struct http_link *l)
+{
+    uint32_t idx;
+
+    if (l->generation != o->generation && !has_address(o, &l->address, &idx)) {
+        http_link_close(l); // the name has moved on meanwhile
+        return;
+    }
+    l->generation = o->generation;
+    if (o->n_idle == o->options.idle_max) {
+        http_link_close(o->idle_last);
+    }
+    l->state = HTTP_LINK_IDLE;
+    l->next = o->idle_first;
+    *(l->next != NULL ? &l->next->prev : &o->idle_last) = l;
+    o->idle_first = l;
+    o->n_idle++;
 }
 
 /* Take over a list that may be the same one in another order. */

@@ -57,6 +57,17 @@ void client_bench_stop(struct client_bench *b)
     loop_destroy(b->loop);
 }
 
+static void over(struct answer *a)
+{
+    struct client_bench *b = a->bench;
+
+    a->call = NULL;
+    b->n_running--;
+    if (b->n_running <= b->wanted) {
+        loop_stop(b->loop);
+    }
+}
+
 static void on_head(void *user, const struct http_head *head)
 {
     struct answer *a = user;
@@ -68,16 +79,10 @@ static void on_head(void *user, const struct http_head *head)
                    STR_ARG(head->fields[i].value));
     }
     a->fields = buf_str(&a->text);
-}
-
-static void over(struct answer *a)
-{
-    struct client_bench *b = a->bench;
-
-    a->call = NULL;
-    b->n_running--;
-    if (b->n_running <= b->wanted) {
-        loop_stop(b->loop);
+    a->encoded = head->encoded;
+    if (a->cancel_at_head) {
+        http_call_cancel(a->call);
+        over(a);
     }
 }
 
@@ -101,6 +106,10 @@ static void on_body(void *user, struct str piece)
         over(a);
     } else if (a->pause_every != 0 && a->n_pieces % a->pause_every == 0) {
         http_call_pause(a->call);
+        if (a->stay_paused) {
+            loop_stop(a->bench->loop);
+            return;
+        }
         loop_timer_set(a->bench->loop, &a->resume, loop_now_ns(a->bench->loop) + NS_PER_MS);
     }
 }
@@ -115,6 +124,9 @@ static void on_end(void *user, enum status rc, enum http_call_phase phase, const
     a->phase = phase;
     if (why != NULL) {
         snprintf(a->why, sizeof(a->why), "%s", why->text);
+    }
+    if (a->then != NULL) {
+        client_bench_call(a->bench, a->then, &a->options);
     }
     over(a);
 }
@@ -134,6 +146,7 @@ void client_bench_call(struct client_bench *b, struct answer *a,
     buf_init(&a->text, SIZE_MAX);
     o.events = &events;
     o.user = a;
+    a->options = o;
     EXPECT_OK(http_call_start(b->origin, &o, &a->call, &err));
     EXPECT_FALSE(a->ended);
     b->n_running++;

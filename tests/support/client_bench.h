@@ -28,11 +28,15 @@ struct answer {
     struct buf body;
     uint32_t n_pieces;
     uint32_t pause_every; // pieces; 0: never
+    bool stay_paused;     // who paused also resumes
     size_t cancel_at;     // bytes of body; 0: never
+    bool cancel_at_head;
+    struct answer *then; // begun from inside this one's on_end, with the same options
     bool ended;
     enum status rc;
     enum http_call_phase phase;
     char why[ERROR_TEXT_MAX];
+    struct http_call_options options;
     struct loop_timer resume;
 };
 

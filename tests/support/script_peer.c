@@ -158,13 +158,16 @@ static void close_one(struct script_peer *p, uint32_t idx, bool reset)
 
 static bool gone(int fd)
 {
-    char byte;
-    ssize_t n;
+    char bytes[65536];
+    ssize_t n = 1;
 
-    do {
-        n = ready(fd) ? recv(fd, &byte, 1, 0) : 1;
-    } while (n == 1 && ready(fd));
-    return n <= 0;
+    while (n > 0) {
+        if (!ready(fd)) {
+            return false;
+        }
+        n = recv(fd, bytes, sizeof(bytes), 0);
+    }
+    return true;
 }
 
 static bool step(struct script_peer *p, const struct script_step *s, uint32_t *current)
