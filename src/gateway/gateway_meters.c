@@ -79,8 +79,6 @@ static void create_gateway_meters(struct gateway *gw)
                            "Age of the oldest settled row that is not in the database.");
     m->ledger_failing = series(gw, METRIC_GAUGE, "kontor_ledger_failing", "",
                                "1: the last write of the books failed.");
-    m->reloads = series(gw, METRIC_COUNTER, "kontor_reloads_total", "",
-                        "Configurations that were put in force after the first.");
 }
 
 static void refresh_fleet(struct gateway *gw)
