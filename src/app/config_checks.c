@@ -7,9 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_HOST "127.0.0.1"
-#define DEFAULT_PORT 8000
-
 /* Value of a key in a section of the file; NULL-safe. */
 static const struct yaml_node *value_of(const struct yaml_node *map, const char *key)
 {
@@ -55,7 +52,7 @@ static void check_listeners(struct config_reader *r, struct settings *s)
 
     if (s->n_listeners == 0) {
         s->listeners[0] =
-            (struct settings_listener){.host = STR(DEFAULT_HOST), .port = DEFAULT_PORT};
+            (struct settings_listener){.host = STR(CONFIG_CHECKS_HOST), .port = CONFIG_CHECKS_PORT};
         s->n_listeners = 1;
         return;
     }

@@ -57,6 +57,24 @@ const struct yaml_node *config_file_tree(struct arena *arena, struct str text,
     return root;
 }
 
+static void override(const struct config_file_options *o, struct settings *s)
+{
+    struct settings_listener *l = &s->listeners[0];
+
+    if (o->host != NULL || o->has_port) {
+        if (s->n_listeners == 0) {
+            *l = (struct settings_listener){.host = STR(CONFIG_CHECKS_HOST),
+                                            .port = CONFIG_CHECKS_PORT};
+        }
+        l->host = o->host != NULL ? str_from_c(o->host) : l->host;
+        l->port = o->has_port ? o->port : l->port;
+        s->n_listeners = 1;
+    }
+    if (o->state_dir != NULL) {
+        s->state_dir = str_from_c(o->state_dir);
+    }
+}
+
 static struct settings *read_settings(struct arena *arena,
                                       const struct config_file_options *options, struct str text,
                                       struct config_report *report,
@@ -75,6 +93,7 @@ static struct settings *read_settings(struct arena *arena,
     s->arena = arena;
     s->digest = digest_of(text);
     config_read_group(&reader, &config_schema, reader.root, s);
+    override(options, s);
     config_checks_run(&reader, s);
     *ret_root = reader.root;
     return s;

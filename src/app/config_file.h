@@ -14,6 +14,11 @@
 struct config_file_options {
     const char *path;
     bool without_secrets; // leave secret files and variables unread: for checks elsewhere
+    /* Of the command line, instead of what the file says. */
+    const char *host; // with has_port: one listener, the file's first with these changes
+    bool has_port;
+    uint16_t port;         // 0: any free one
+    const char *state_dir; // relative to the working folder
 };
 
 struct config_file {

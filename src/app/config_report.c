@@ -10,6 +10,7 @@
 
 #define TEXT_BYTES_MAX 1000
 #define ARENA_BYTES_MAX (1 << 20)
+#define OUT_BYTES_MAX (1 << 20)
 
 void config_report_init(struct config_report *r, const char *path)
 {
@@ -124,6 +125,17 @@ void config_report_print(const struct config_report *r, struct buf *out)
     if (n_all > r->n_issues) {
         buf_printf(out, "%.*s: %u more\n", STR_ARG(r->file), n_all - r->n_issues);
     }
+}
+
+void config_report_print_stderr(void *user, const struct config_report *r)
+{
+    struct buf out;
+
+    (void)user;
+    buf_init(&out, OUT_BYTES_MAX);
+    config_report_print(r, &out);
+    fwrite(out.ptr, 1, out.len, stderr);
+    buf_done(&out);
 }
 
 void config_report_print_json(const struct config_report *r, struct buf *out)

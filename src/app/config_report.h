@@ -45,6 +45,8 @@ void config_report_warn(struct config_report *r, struct yaml_mark mark, const ch
 void config_report_sort(struct config_report *r);
 /** "FILE:LINE:COLUMN: error: text", one a line, and a line when some were left out. */
 void config_report_print(const struct config_report *r, struct buf *out);
+/** The same on stderr, for a command that goes on or gives up. */
+void config_report_print_stderr(void *user, const struct config_report *r);
 /** One JSON object: file, errors, warnings, issues[{severity, line, column, message}]. */
 void config_report_print_json(const struct config_report *r, struct buf *out);
 

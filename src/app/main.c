@@ -1,5 +1,6 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_config.h"
+#include "app/cmd_gateway.h"
 #include "app/cmd_health.h"
 #include "app/cmd_plan.h"
 #include "app/cmd_serve.h"
@@ -15,6 +16,8 @@
 
 static const struct command commands[] = {
     {"serve", "load a GLM checkpoint and answer the OpenAI API", cmd_serve_run, &serve_options},
+    {"gateway", "one door in front of many engines and providers, with exact books",
+     cmd_gateway_run, &cmd_gateway_options},
     {"chat", "talk to a server or a checkpoint in the terminal", cmd_chat_run, &cmd_chat_options},
     {"inspect", "show a checkpoint's shape, tensors, memory plan and every fault", inspect_run,
      &inspect_options},

@@ -50,6 +50,9 @@ static const struct option options[] = {
     HONOUR("api-key", OPTION_STRINGS, NULL, "KEY",
            "Keys that clients must send as a bearer token. The variables KONTOR_API_KEY and "
            "VLLM_API_KEY work too and do not show up in the process list."),
+    HONOUR("auth-config", OPTION_STRING, NULL, "FILE",
+           "YAML or JSON file with keys that clients must send, and the header they come in: "
+           "api_keys_file, api_keys_env, api_keys, header_name, header_prefix (docs/config.md)."),
     CHOICE("dtype", "auto", "TYPE", "auto|half|float16|bfloat16|float|float32",
            "Type of the weights. auto: bfloat16, also for float32 checkpoints. half keeps fp16 "
            "weights and computes in bfloat16 and float32, because GLM overflows fp16. float32 is "
