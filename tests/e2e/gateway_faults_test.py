@@ -4,6 +4,7 @@ Two pools stand behind the model: "private" has the fault, "cloud" is well.  A f
 byte moves on to the cloud; one behind it ends the stream with an error event; either way there is one
 row in the ledger and one line in the access log.
 """
+import contextlib
 import json
 import ssl
 import subprocess
@@ -507,7 +508,7 @@ def client_gone_cancels_upstream():
         with pair.gateway.open_stream() as stream:
             next(iter(stream))
         wait_until(lambda: len(seen) == 1, "the upstream saw the streamed client go")
-        with pair.gateway.connection() as c:
+        with contextlib.closing(pair.gateway.connection()) as c:
             c.request("POST", "/v1/chat/completions", json.dumps(pair.gateway.body()),
                       {"Content-Type": "application/json"})
             wait_until(lambda: len(pair.bad.requests) == 2, "the plain request arrived")

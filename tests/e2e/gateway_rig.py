@@ -255,7 +255,7 @@ class Gateway(Server):
                 names.append(f"{name}-{i + 1}")
                 upstreams.append({"name": names[-1], "url": url, "provider": f"{name}-provider",
                                   "region": "de", "timeouts": timeouts,
-                                  "health": {"path": "", "probe": False}, **settings})
+                                  "health": {"path": "none", "probe": False}, **settings})
             cloud = name == "cloud"
             pool_list.append({"name": name, "members": names, "external": cloud, "region": "de",
                               "ceiling": "internal" if cloud else "private"})
@@ -317,9 +317,7 @@ class Gateway(Server):
             return []
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
-            names = [r[0] for r in db.execute("select name from sqlite_master where type='table'")]
-            table = "requests" if "requests" in names else "ledger"
-            return [dict(r) for r in db.execute(f"select * from {table} order by rowid")]
+            return [dict(r) for r in db.execute("select * from entries order by seq")]
 
     def wait_rows(self, n, limit_s=10):
         wait_until(lambda: len(self.rows()) >= n, f"{n} rows in the ledger", limit_s)
@@ -328,14 +326,14 @@ class Gateway(Server):
         return rows
 
     def lines(self):
-        """The access log: every JSON object on stderr that has a cause."""
+        """The access log of /v1: every JSON object on stderr that has a cause."""
         found = []
         for line in self.log().splitlines():
             start = line.find("{")
             if start >= 0:
                 with contextlib.suppress(ValueError):
                     value = json.loads(line[start:])
-                    if isinstance(value, dict) and "cause" in value:
+                    if isinstance(value, dict) and "cause" in value and value["path"].startswith("/v1/"):
                         found.append(value)
         return found
 
