@@ -74,8 +74,8 @@ static void on_upstream(void *user, struct http_exchange *x)
     CHECK(s != NULL);
     *s = (struct stream){.x = x, .left = n_events, .timer = {.on_due = next_event, .user = s}};
     http_exchange_hold(x);
-    http_exchange_begin(
-        x, &(struct http_reply){.status = 200, .content_type = "text/event-stream"});
+    http_exchange_begin(x,
+                        &(struct http_reply){.status = 200, .content_type = "text/event-stream"});
     loop_timer_set(loop, &s->timer, loop_now_ns(loop) + 200000);
 }
 
@@ -135,8 +135,7 @@ static void body_back(void *user, struct str piece)
             http_call_pause(p->call);
         }
     } else {
-        http_exchange_reply(p->x,
-                            &(struct http_reply){.status = 200, .content_type = "text/json"},
+        http_exchange_reply(p->x, &(struct http_reply){.status = 200, .content_type = "text/json"},
                             piece); // whole, as it is small
     }
 }
