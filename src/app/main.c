@@ -1,5 +1,6 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_health.h"
+#include "app/cmd_keys.h"
 #include "app/cmd_plan.h"
 #include "app/cmd_serve.h"
 #include "app/command.h"
@@ -21,6 +22,8 @@ static const struct command commands[] = {
      &eval_options},
     {"plan", "what a model needs on given accelerator cards, before anything is started",
      cmd_plan_run, &cmd_plan_options},
+    {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them",
+     cmd_keys_run, &cmd_keys_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };
