@@ -45,14 +45,17 @@ static void on_listening(void *user, struct gateway *gw, uint16_t port)
     if (wanted != 0 && port != wanted) {
         log_event(LOG_LEVEL_WARN, "port_taken", "wanted=%u listening=%u", (unsigned)wanted, port);
     }
-    log_event(LOG_LEVEL_INFO, "listening", "url=http://%s%s%s:%u model=%s",
+    log_event(LOG_LEVEL_INFO, "listening", "url=%s://%s%s%s:%u model=%s",
+              s->gateway_options.tls != NULL ? "https" : "http",
               strchr(host, ':') != NULL ? "[" : "", host, strchr(host, ':') != NULL ? "]" : "",
               port, s->gateway_options.served_names[0]);
-    if (!is_loopback(host)) {
+    if (!is_loopback(host) && s->gateway_options.tls == NULL) {
         log_event(LOG_LEVEL_WARN, "plain_http",
                   "reason=\"other machines reach this port without TLS\" keys=%u%s",
                   s->gateway_options.n_api_keys,
-                  s->gateway_options.n_api_keys == 0 ? " advice=\"set --api-key\"" : "");
+                  s->gateway_options.n_api_keys == 0
+                      ? " advice=\"set --api-key, and --ssl-certfile\""
+                      : "");
     }
     engine_loader_start(&s->loader, gw);
 }
@@ -106,12 +109,8 @@ static enum status read_auth_config(struct serve *s, struct error *err)
     if (rc != OK) {
         return error_set(err, rc, "--auth-config %s has errors", options.path);
     }
-    if (!str_eq_nocase(s->auth.auth_header, STR("authorization")) ||
-        !str_eq_nocase(s->auth.auth_prefix, STR("Bearer"))) {
-        return error_set(err, E_UNSUPPORTED,
-                         "--auth-config: another header than authorization: Bearer is not built "
-                         "yet; leave header_name and header_prefix out");
-    }
+    g->auth_header = s->auth.auth_header;
+    g->auth_prefix = s->auth.auth_prefix;
     keys = arena_zalloc(s->auth.arena, (size_t)g->n_api_keys + s->auth.n_auth_keys, sizeof(*keys));
     if (keys == NULL) {
         return error_set(err, E_NO_MEMORY, "no memory for the keys");
@@ -130,6 +129,26 @@ static enum status read_auth_config(struct serve *s, struct error *err)
     g->api_keys = keys;
     g->n_api_keys += s->auth.n_auth_keys;
     return OK;
+}
+
+/* Errors: INVALID. */
+static enum status read_tls(struct serve *s, struct error *err)
+{
+    const char *requests = option_string(s->values, "ssl-cert-reqs");
+    const bool ask = requests == NULL || strcmp(requests, "0") != 0;
+    const struct tls_server_options o = {
+        .certificate_file = option_string(s->values, "ssl-certfile"),
+        .key_file = option_string(s->values, "ssl-keyfile"),
+        .client_ca_file = ask ? option_string(s->values, "ssl-ca-certs") : NULL,
+    };
+
+    if (o.certificate_file == NULL) {
+        return o.key_file == NULL && o.client_ca_file == NULL
+                   ? OK
+                   : error_set(err, E_INVALID,
+                               "--ssl-keyfile and --ssl-ca-certs need --ssl-certfile.");
+    }
+    return tls_server_create(&o, &s->gateway_options.tls, err);
 }
 
 static void read_gateway(struct serve *s)
@@ -160,6 +179,9 @@ static int serve(struct serve *s)
     enum status rc;
 
     rc = engine_options_read(s->values, &s->engine_options, &err);
+    if (rc == OK) {
+        rc = read_tls(s, &err);
+    }
     if (rc != OK) {
         fprintf(stderr, "kontor serve: %s\n", err.text);
         return rc == E_INVALID ? EXIT_CODE_USAGE : EXIT_CODE_FAILED;
@@ -167,6 +189,7 @@ static int serve(struct serve *s)
     read_gateway(s);
     rc = read_auth_config(s, &err);
     if (rc != OK) {
+        tls_server_destroy(s->gateway_options.tls);
         return command_failed("serve", err.text);
     }
     s->gateway_options.metrics = metrics_create();
@@ -176,6 +199,7 @@ static int serve(struct serve *s)
     rc = gateway_run(&s->gateway_options, &err);
     engine_loader_finish(&s->loader);
     metrics_destroy(s->gateway_options.metrics);
+    tls_server_destroy(s->gateway_options.tls);
     return rc == OK ? EXIT_CODE_OK : command_failed("serve", err.text);
 }
 
