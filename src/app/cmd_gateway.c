@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "gateway/console.h"
+#include "gateway/gateway.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ struct command_state {
     struct metrics *metrics;   // owned
     struct engine_options engine;
     struct engine_loader loader;
-    struct config_reload *reload; // from on_listening to on_stopped
+    struct config_reload *reload; // from on_listening to on_ended
     struct gateway *gateway;      // set by on_listening
 };
 
@@ -138,7 +139,6 @@ static enum status apply(void *user, struct settings *settings, struct error *er
     struct command_state *c = user;
     const struct settings *first = c->settings;
 
-    (void)err;
     warn_restart(same_listeners(first, settings), "listen");
     warn_restart(str_eq(first->state_dir, settings->state_dir), "state_dir");
     warn_restart(first->power_loss == settings->power_loss, "durability");
@@ -146,8 +146,7 @@ static enum status apply(void *user, struct settings *settings, struct error *er
         return error_set(err, E_UNSUPPORTED,
                          "the engine of the local upstream changes with a restart only");
     }
-    gateway_reload(c->gateway, settings); // takes them
-    return OK;
+    return gateway_reload(c->gateway, settings, err);
 }
 
 static void log_listeners(const struct settings *s, uint16_t first_port)
@@ -180,7 +179,7 @@ static void on_listening(void *user, struct gateway *gw, uint16_t port)
     }
 }
 
-static void on_stopped(void *user)
+static void on_ended(void *user)
 {
     struct command_state *c = user;
 
@@ -229,7 +228,7 @@ static int run(struct command_state *c)
         .console_page = console_page(),
         .log_requests = true,
         .on_listening = on_listening,
-        .on_stopped = on_stopped,
+        .on_ended = on_ended,
         .user = c,
     };
     struct error err = {0};

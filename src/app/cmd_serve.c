@@ -90,6 +90,26 @@ static void read_keys(struct serve *s)
     }
 }
 
+/* Errors: INVALID. */
+static enum status read_tls(struct serve *s, struct error *err)
+{
+    const char *requests = option_string(s->values, "ssl-cert-reqs");
+    const bool ask = requests == NULL || strcmp(requests, "0") != 0;
+    const struct tls_server_options o = {
+        .certificate_file = option_string(s->values, "ssl-certfile"),
+        .key_file = option_string(s->values, "ssl-keyfile"),
+        .client_ca_file = ask ? option_string(s->values, "ssl-ca-certs") : NULL,
+    };
+
+    if (o.certificate_file == NULL) {
+        return o.key_file == NULL && o.client_ca_file == NULL
+                   ? OK
+                   : error_set(err, E_INVALID,
+                               "--ssl-keyfile and --ssl-ca-certs need --ssl-certfile.");
+    }
+    return tls_server_create(&o, &s->gateway_options.tls, err);
+}
+
 /* Keys of --auth-config, behind the others. */
 static enum status read_auth_config(struct serve *s, struct error *err)
 {
@@ -129,26 +149,6 @@ static enum status read_auth_config(struct serve *s, struct error *err)
     g->api_keys = keys;
     g->n_api_keys += s->auth.n_auth_keys;
     return OK;
-}
-
-/* Errors: INVALID. */
-static enum status read_tls(struct serve *s, struct error *err)
-{
-    const char *requests = option_string(s->values, "ssl-cert-reqs");
-    const bool ask = requests == NULL || strcmp(requests, "0") != 0;
-    const struct tls_server_options o = {
-        .certificate_file = option_string(s->values, "ssl-certfile"),
-        .key_file = option_string(s->values, "ssl-keyfile"),
-        .client_ca_file = ask ? option_string(s->values, "ssl-ca-certs") : NULL,
-    };
-
-    if (o.certificate_file == NULL) {
-        return o.key_file == NULL && o.client_ca_file == NULL
-                   ? OK
-                   : error_set(err, E_INVALID,
-                               "--ssl-keyfile and --ssl-ca-certs need --ssl-certfile.");
-    }
-    return tls_server_create(&o, &s->gateway_options.tls, err);
 }
 
 static void read_gateway(struct serve *s)

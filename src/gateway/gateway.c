@@ -174,14 +174,6 @@ static void drain(struct gateway *gw)
     loop_timer_set(gw->loop, &gw->drain_timer, now_ns + DRAIN_TICK_MS * NS_PER_MS);
 }
 
-static void on_hangup(void *user, unsigned what)
-{
-    struct gateway *gw = user;
-
-    (void)what;
-    gw->options.on_hangup(gw->options.user, gw);
-}
-
 static void on_signal(void *user, unsigned what)
 {
     struct gateway *gw = user;
@@ -196,16 +188,18 @@ static void on_signal(void *user, unsigned what)
 
 /* --- orders from other threads --- */
 
-static void reload(struct gateway *gw, struct settings *settings)
+static enum status take_settings(struct gateway *gw, struct settings *settings, struct error *err)
 {
     struct fleet *before = gw->fleet;
     struct fleet *fleet;
-    struct error err = {0};
+    enum status rc;
 
-    if (gw->state == GATEWAY_DRAINING || fleet_create(gw, settings, true, before, &fleet, &err) != OK) {
-        log_event(LOG_LEVEL_ERROR, "reload_refused", "error=\"%s\"", err.text);
-        arena_destroy(settings->arena);
-        return;
+    if (gw->state == GATEWAY_DRAINING || gw->closed) {
+        return error_set(err, E_CLOSED, "The gateway is stopping.");
+    }
+    rc = fleet_create(gw, settings, true, before, &fleet, err);
+    if (rc != OK) {
+        return rc;
     }
     gw->fleet = fleet;
     fleet_retire(before);
@@ -213,9 +207,18 @@ static void reload(struct gateway *gw, struct settings *settings)
     if (gateway_limits_refresh(gw, false) != OK) {
         log_event(LOG_LEVEL_ERROR, "limits_kept", "reason=\"no memory\"");
     }
-    metrics_add(gw->meters.reloads, 1);
-    log_event(LOG_LEVEL_INFO, "reloaded", "upstreams=%u models=%u", settings->n_upstreams,
-              settings->n_models);
+    return OK;
+}
+
+static void reload(struct gateway *gw, struct gateway_wish *wish)
+{
+    const enum status rc = take_settings(gw, wish->settings, wish->err);
+
+    pthread_mutex_lock(&gw->reload_lock);
+    wish->rc = rc;
+    wish->done = true;
+    pthread_cond_broadcast(&gw->reload_done);
+    pthread_mutex_unlock(&gw->reload_lock);
 }
 
 static void on_orders(void *user, unsigned what)
@@ -244,7 +247,7 @@ static void on_orders(void *user, unsigned what)
             stop_now(gw);
             break;
         case GATEWAY_ORDER_RELOAD:
-            reload(gw, m.settings);
+            reload(gw, m.wish);
             break;
         }
     }
@@ -269,12 +272,32 @@ void gateway_fail(struct gateway *gw, const struct error *why)
     send_order(gw, GATEWAY_ORDER_FAIL, NULL);
 }
 
-void gateway_reload(struct gateway *gw, struct settings *settings)
+enum status gateway_reload(struct gateway *gw, struct settings *settings, struct error *err)
 {
-    const struct gateway_message m = {GATEWAY_ORDER_RELOAD, NULL, settings};
+    struct gateway_wish wish = {.settings = settings, .err = err};
+    const struct gateway_message m = {GATEWAY_ORDER_RELOAD, NULL, &wish};
 
-    if (mailbox_try_send(gw->orders, &m) != OK) { // many reloads at once: the last ones can wait
-        arena_destroy(settings->arena);
+    pthread_mutex_lock(&gw->reload_lock);
+    if (gw->closed || mailbox_try_send(gw->orders, &m) != OK) {
+        pthread_mutex_unlock(&gw->reload_lock);
+        return error_set(err, E_CLOSED, "The gateway is stopping.");
+    }
+    while (!wish.done) {
+        pthread_cond_wait(&gw->reload_done, &gw->reload_lock);
+    }
+    pthread_mutex_unlock(&gw->reload_lock);
+    return wish.rc;
+}
+
+/* Nobody waits for the loop any more. */
+static void end_orders(struct gateway *gw)
+{
+    pthread_mutex_lock(&gw->reload_lock);
+    gw->closed = true;
+    pthread_mutex_unlock(&gw->reload_lock);
+    on_orders(gw, 0);
+    if (gw->options.on_ended != NULL) {
+        gw->options.on_ended(gw->options.user);
     }
 }
 
@@ -343,8 +366,6 @@ static void set_watches(struct gateway *gw)
     gw->term_watch.user = gw;
     gw->int_watch.on_ready = on_signal;
     gw->int_watch.user = gw;
-    gw->hup_watch.on_ready = on_hangup;
-    gw->hup_watch.user = gw;
     gw->drain_timer.on_due = on_drain_tick;
     gw->drain_timer.user = gw;
 }
@@ -499,9 +520,6 @@ static enum status start(struct gateway *gw, struct error *err)
     if (rc == OK) {
         rc = loop_signal(gw->loop, &gw->int_watch, SIGINT);
     }
-    if (rc == OK && gw->options.on_hangup != NULL) {
-        rc = loop_signal(gw->loop, &gw->hup_watch, SIGHUP);
-    }
     if (rc != OK) {
         return error_set(err, rc, "Cannot prepare the server: %s.", status_name(rc));
     }
@@ -537,7 +555,6 @@ static void destroy(struct gateway *gw)
         arena_destroy(gw->serve_settings->arena);
     }
     access_log_stop(gw);
-    loop_watch_stop(&gw->hup_watch);
     loop_watch_stop(&gw->orders_watch);
     loop_watch_stop(&gw->news_watch);
     loop_watch_stop(&gw->term_watch);
@@ -588,7 +605,9 @@ static struct gateway *create(const struct gateway_options *options)
     gw->created_s = kontor_clock_system.unix_ms(NULL) / 1000;
     buf_init(&gw->scratch, SCRATCH_BYTES_MAX);
     gw->arena = arena_create(1U << 20);
-    if (gw->arena == NULL) {
+    if (gw->arena == NULL || pthread_mutex_init(&gw->reload_lock, NULL) != 0 ||
+        pthread_cond_init(&gw->reload_done, NULL) != 0) {
+        arena_destroy(gw->arena);
         free(gw);
         return NULL;
     }
@@ -618,6 +637,7 @@ enum status gateway_run(const struct gateway_options *options, struct error *err
     }
     gw->loop_ran = true;
     loop_run(gw->loop);
+    end_orders(gw);
     if (gw->n_calls > 0) {
         // The engine still refers to these requests: nothing of them may be freed.
         return error_set(err, E_TIMEOUT, "The engine did not end %u requests in time.",

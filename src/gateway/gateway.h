@@ -62,9 +62,9 @@ struct gateway_options {
     uint32_t (*utilization)(void *user, double *ret_percent, uint32_t cap);
     /** Called once the port is open, before anything is served.  May be NULL. */
     void (*on_listening)(void *user, struct gateway *gw, uint16_t port);
-    /** SIGHUP came: time to read the configuration again (on another thread) and to call
-     *  gateway_reload.  Called in the loop thread.  NULL: the signal is left alone. */
-    void (*on_hangup)(void *user, struct gateway *gw);
+    /** The loop has ended; behind this call the gateway is gone: stop the threads that may call
+     * gateway_reload.  May be NULL. */
+    void (*on_ended)(void *user);
     void *user;
 };
 
@@ -85,12 +85,15 @@ void gateway_set_engine(struct gateway *gw, struct engine *engine);
 /** There will be no engine: gateway_run ends and returns this error. */
 void gateway_fail(struct gateway *gw, const struct error *why);
 /**
- * Take new settings: requests that come from now on are treated by them, running ones go on with
- * those they began with.  What cannot be used (a certificate, a key file) leaves the old ones in
- * force and is logged.  Listeners, state_dir and durability stay as they were at the start.
- * Takes the settings in any case: arena_destroy(settings->arena) when nobody needs them any more.
+ * Put new settings in force: requests that come from now on are treated by them, running ones go on
+ * with those they began with.  Listeners, state_dir and durability stay as they were at the start.
+ * Waits for the loop; not from its thread.
+ *
+ * Takes the settings on OK: arena_destroy(settings->arena) when nobody needs them any more.
+ * Errors (nothing has changed): INVALID (a certificate, a key file), NO_MEMORY, IO, CLOSED (ending).
  */
-void gateway_reload(struct gateway *gw, struct settings *settings);
+MUST_USE enum status gateway_reload(struct gateway *gw, struct settings *settings,
+                                    struct error *err);
 /** As the first signal; as the second when `now`. */
 void gateway_stop(struct gateway *gw, bool now);
 

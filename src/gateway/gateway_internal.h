@@ -13,6 +13,8 @@
 #include "store/ledger.h"
 #include "store/limits.h"
 
+#include <pthread.h>
+
 struct worker;
 
 /* --- worker: long work off the loop --- */
@@ -56,7 +58,6 @@ struct gateway_meters {
     struct metric_series *ledger_queued;
     struct metric_series *ledger_lag;
     struct metric_series *ledger_failing;
-    struct metric_series *reloads;
     struct route_meter routes[ROUTES_MAX];
     struct route_meter no_route;
 };
@@ -80,11 +81,19 @@ enum gateway_order {
 
 #define GATEWAY_SERVERS_MAX 4 // listeners
 
+/* New settings, and what became of them: written by the loop under gateway.reload_lock. */
+struct gateway_wish {
+    struct settings *settings;
+    struct error *err;
+    enum status rc;
+    bool done;
+};
+
 /* A message to the loop from another thread. */
 struct gateway_message {
     enum gateway_order order;
-    struct engine *engine;     // ORDER_ENGINE
-    struct settings *settings; // ORDER_RELOAD
+    struct engine *engine;           // ORDER_ENGINE
+    struct gateway_wish *wish; // ORDER_RELOAD
 };
 
 struct gateway {
@@ -118,7 +127,9 @@ struct gateway {
     struct loop_watch news_watch;
     struct loop_watch term_watch;
     struct loop_watch int_watch;
-    struct loop_watch hup_watch;
+    pthread_mutex_t reload_lock;
+    pthread_cond_t reload_done;
+    bool closed; // under reload_lock: the loop has ended
     struct loop_timer drain_timer;
     uint64_t drain_end_ns; // running calls are cancelled then
     uint64_t give_up_ns;   // stopping: the loop ends then whatever runs
