@@ -2,9 +2,11 @@
 import json
 import os
 import pathlib
+import signal
 import tempfile
+import time
 
-from harness import ROOT, expect, expect_in, expect_true, main, run, test
+from harness import ROOT, Server, expect, expect_in, expect_true, main, run, test
 
 SMALL = """upstreams: [{name: u, url: http://127.0.0.1:1/v1}]
 pools: [{name: p, members: [u]}]
@@ -223,6 +225,89 @@ def serve_takes_auth_config():
         done = run("serve", "--auth-config", folder.path / "auth.yaml")
         expect(done.returncode, 1, "exit status")
         expect_in("auth.yaml:1:1: error: no keys: name some with", done.stderr)
+
+
+LOCAL = """upstreams: [{name: here, kind: local, model: builtin, engine: {threads: 1, max_model_len: 128}}]
+pools: [{name: p, members: [here]}]
+models: [{name: demo, pools: [p]}]
+"""
+LIMIT_S = 30
+
+
+def metric(server, name):
+    for line in server.get("/metrics").text.splitlines():
+        if line.startswith(name + " "):
+            return float(line.split()[-1])
+    return None
+
+
+def wait_for(server, name, value):
+    """Until the metric has that value."""
+    end = time.monotonic() + LIMIT_S
+    while metric(server, name) != value:
+        if time.monotonic() > end:
+            raise AssertionError(f"{name} is {metric(server, name)}, not {value}:\n{server.log()}")
+        time.sleep(0.02)
+
+
+def models(server, headers=None):
+    reply = server.get("/v1/models", headers=headers or {})
+    return [m["id"] for m in reply.json()["data"]] if reply.status == 200 else reply.status
+
+
+@test
+def hangup_puts_a_good_file_in_force_and_keeps_it_over_a_bad_one():
+    with Folder(kontor_yaml=LOCAL) as folder:
+        with Server(command=("gateway", "--config", folder.path / "kontor.yaml")) as server:
+            expect(models(server), ["demo"], "models at the start")
+            expect(metric(server, "kontor_config_generation"), 1.0, "generation at the start")
+            folder.write("kontor.yaml", LOCAL.replace("name: demo", "name: other"))
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(server, "kontor_config_generation", 2.0)
+            expect(models(server), ["other"], "models after the reload")
+            folder.write("kontor.yaml", LOCAL + "zzz: 1\nserver: {inflight: x}\n")
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(server, "kontor_config_last_reload_successful", 0.0)
+            expect(models(server), ["other"], "models after a bad file")
+            expect(metric(server, "kontor_config_generation"), 2.0, "generation")
+            log = server.log()
+            expect_in('kontor.yaml:4:1 text="unknown key \\"zzz\\" in the file"', log)
+            expect_in('kontor.yaml:5:20 text="inflight: \\"x\\" is not a whole number"', log)
+            expect_in("config_kept generation=2", log)
+            folder.write("kontor.yaml", LOCAL.replace("threads: 1", "threads: 2"))
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(server, 'kontor_config_reloads_total{result="failed"}', 2.0)
+            expect_in("the engine of the local upstream changes with a restart only", server.log())
+            folder.write("kontor.yaml", LOCAL)
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(server, "kontor_config_generation", 3.0)
+            expect(models(server), ["demo"], "models at the end")
+        expect(server.exit_status, 0, "exit status after SIGTERM")
+
+
+@test
+def hangups_during_the_drain_do_no_harm():
+    with Folder(kontor_yaml=LOCAL) as folder:
+        with Server(command=("gateway", "--config", folder.path / "kontor.yaml")) as server:
+            for _ in range(20):
+                server.process.send_signal(signal.SIGHUP)
+            server.process.send_signal(signal.SIGTERM)
+            for _ in range(20):
+                if server.process.poll() is None:
+                    server.process.send_signal(signal.SIGHUP)
+        expect(server.exit_status, 0, "exit status")
+
+
+@test
+def fixed_keys_and_another_header_work_in_gateway_and_serve():
+    auth = '{"api_keys_file": "keys", "header_name": "X-Auth", "header_prefix": "Key"}'
+    with Folder(kontor_yaml=LOCAL, auth_json=auth) as folder:
+        folder.write("keys", "sk-first-key-0001\nsk-second-key-0002\n")
+        for command in (("gateway", "--config", folder.path / "kontor.yaml"), ("serve",)):
+            with Server(command=command + ("--auth-config", folder.path / "auth.json")) as server:
+                expect(models(server), 401, f"{command[0]} without a key")
+                expect(models(server, {"X-Auth": "Key sk-wrong-key-00001"}), 401, "a wrong one")
+                expect(len(models(server, {"X-Auth": "Key sk-second-key-0002"})), 1, "a good one")
 
 
 if __name__ == "__main__":
