@@ -3,14 +3,31 @@
 #include "app/cmd_gateway.h"
 #include "app/command.h"
 #include "app/config_reload.h"
+#include "app/engine_loader.h"
+#include "app/engine_options.h"
+#include "app/version.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "gateway/console.h"
 #include "gateway/gateway.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define ARENA_BYTES_MAX (1 << 20)
+#define BUILTIN_SEQS 32 // a demonstration does not take gigabytes of KV cache
+
+struct command_state {
+    struct config_sources sources;
+    struct settings *settings; // owned: those of the start, in force until the first reload
+    struct metrics *metrics;   // owned
+    struct engine_options engine;
+    struct engine_loader loader;
+    struct config_reload *reload; // from on_listening to on_ended
+    struct gateway *gateway;      // set by on_listening
+};
 
 static const struct option rows[] = {
     {"config", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "FILE",
@@ -68,65 +85,180 @@ static void read_sources(const struct option_values *v, struct config_sources *s
     sources->auth_path = option_string(v, "auth-config");
 }
 
-struct run {
-    const struct config_sources *sources;
-    struct gateway_options options;
-    struct gateway *gateway;
-    struct config_reload *reload;
-};
+/* The local upstream, or NULL. */
+static const struct settings_upstream *local_of(const struct settings *s)
+{
+    for (uint32_t i = 0; i < s->n_upstreams; i++) {
+        if (s->upstreams[i].kind == SETTINGS_LOCAL) {
+            return &s->upstreams[i];
+        }
+    }
+    return NULL;
+}
 
+static bool same_engine(const struct settings *a, const struct settings *b)
+{
+    const struct settings_upstream *x = local_of(a);
+    const struct settings_upstream *y = local_of(b);
+
+    if (x == NULL || y == NULL) {
+        return x == y;
+    }
+    return str_eq(x->engine.model, y->engine.model) &&
+           x->engine.max_model_len == y->engine.max_model_len &&
+           x->engine.max_num_seqs == y->engine.max_num_seqs &&
+           x->engine.kv_cache_bytes == y->engine.kv_cache_bytes &&
+           x->engine.n_threads == y->engine.n_threads;
+}
+
+static bool same_listeners(const struct settings *a, const struct settings *b)
+{
+    for (uint32_t i = 0; a->n_listeners == b->n_listeners && i < a->n_listeners; i++) {
+        const struct settings_listener *x = &a->listeners[i];
+        const struct settings_listener *y = &b->listeners[i];
+
+        if (!str_eq(x->host, y->host) || x->port != y->port ||
+            !str_eq(x->certificate_file, y->certificate_file) ||
+            !str_eq(x->key_file, y->key_file)) {
+            return false;
+        }
+    }
+    return a->n_listeners == b->n_listeners;
+}
+
+static void warn_restart(bool same, const char *what)
+{
+    if (!same) {
+        log_event(LOG_LEVEL_WARN, "config_needs_restart", "setting=%s", what);
+    }
+}
+
+/* On the reload thread. */
 static enum status apply(void *user, struct settings *settings, struct error *err)
 {
-    struct run *r = user;
+    struct command_state *c = user;
+    const struct settings *first = c->settings;
 
-    return gateway_reload(r->gateway, settings, err);
+    warn_restart(same_listeners(first, settings), "listen");
+    warn_restart(str_eq(first->state_dir, settings->state_dir), "state_dir");
+    warn_restart(first->power_loss == settings->power_loss, "durability");
+    if (!same_engine(first, settings)) {
+        return error_set(err, E_UNSUPPORTED,
+                         "the engine of the local upstream changes with a restart only");
+    }
+    return gateway_reload(c->gateway, settings, err);
+}
+
+static void log_listeners(const struct settings *s, uint16_t first_port)
+{
+    for (uint32_t i = 0; i < s->n_listeners; i++) {
+        const struct settings_listener *l = &s->listeners[i];
+        const bool brackets = str_find_byte(l->host, ':', 0) != SIZE_MAX;
+
+        log_event(LOG_LEVEL_INFO, "listening", "url=%s://%s%.*s%s:%u",
+                  l->certificate_file.len > 0 ? "https" : "http", brackets ? "[" : "",
+                  STR_ARG(l->host), brackets ? "]" : "", i == 0 ? first_port : l->port);
+    }
 }
 
 static void on_listening(void *user, struct gateway *gw, uint16_t port)
 {
-    struct run *r = user;
-    const struct config_reload_options reload = {
-        .sources = *r->sources,
-        .metrics = r->options.metrics,
-        .apply = apply,
-        .user = r,
-    };
+    struct command_state *c = user;
+    const struct config_reload_options options = {.sources = c->sources,
+                                                  .metrics = c->metrics,
+                                                  .apply = apply,
+                                                  .user = c};
 
-    r->gateway = gw;
-    log_event(LOG_LEVEL_INFO, "listening", "port=%u upstreams=%u models=%u", port,
-              r->options.settings->n_upstreams, r->options.settings->n_models);
-    if (config_reload_start(&reload, &r->reload) != OK) {
-        log_event(LOG_LEVEL_ERROR, "no_reload", "reason=\"no memory for its thread\"");
+    c->gateway = gw;
+    log_listeners(c->settings, port);
+    if (config_reload_start(&options, &c->reload) != OK) {
+        log_event(LOG_LEVEL_ERROR, "no_reload", "reason=\"no memory for the thread\"");
+    }
+    if (local_of(c->settings) != NULL) {
+        engine_loader_start(&c->loader, gw);
     }
 }
 
 static void on_ended(void *user)
 {
-    struct run *r = user;
+    struct command_state *c = user;
 
-    config_reload_stop(r->reload);
+    config_reload_stop(c->reload);
+    c->reload = NULL;
 }
 
-static int run(const struct config_sources *sources, struct settings *settings)
+static enum status read_engine(struct command_state *c, struct error *err)
 {
-    struct run r = {.sources = sources};
-    struct error err = {0};
+    const struct settings_upstream *u = local_of(c->settings);
+    struct engine_config *config = &c->engine.config;
     enum status rc;
 
-    config_reload_prepare();
-    r.options = (struct gateway_options){
+    if (u == NULL) {
+        return OK;
+    }
+    engine_config_default(config);
+    rc = engine_options_model(&c->engine,
+                              str_eq(u->engine.model, STR("builtin")) ? NULL : u->engine.model.ptr,
+                              err);
+    if (rc != OK) {
+        return rc;
+    }
+    config->load_format = config->preset != NULL ? ENGINE_LOAD_DUMMY : ENGINE_LOAD_AUTO;
+    config->max_model_len = u->engine.max_model_len;
+    config->max_num_seqs = u->engine.max_num_seqs;
+    if (c->engine.builtin && config->max_num_seqs == 0) {
+        config->max_num_seqs = BUILTIN_SEQS;
+    }
+    config->kv_cache_bytes = u->engine.kv_cache_bytes;
+    config->n_threads = u->engine.n_threads;
+    config->metrics = c->metrics;
+    config->served_model_name = c->engine.name;
+    engine_loader_prepare(&c->loader, config);
+    return OK;
+}
+
+static int run(struct command_state *c)
+{
+    const struct rlimit no_core = {0, 0};
+    const struct gateway_options options = {
         .version = KONTOR_VERSION,
-        .settings = settings,
-        .metrics = metrics_create(),
+        .settings = c->settings,
+        .metrics = c->metrics,
+        .request_timeout_ms = c->settings->request_timeout_ms,
+        .console_page = console_page(),
         .log_requests = true,
         .on_listening = on_listening,
         .on_ended = on_ended,
-        .user = &r,
+        .user = c,
     };
-    rc = gateway_run(&r.options, &err);
-    metrics_destroy(r.options.metrics);
-    config_file_free(settings);
+    struct error err = {0};
+    enum status rc;
+
+    (void)setrlimit(RLIMIT_CORE, &no_core); // a core file holds requests and keys
+    config_reload_prepare();
+    rc = read_engine(c, &err);
+    if (rc == OK) {
+        rc = gateway_run(&options, &err);
+    }
+    engine_loader_finish(&c->loader);
     return rc == OK ? EXIT_CODE_OK : command_failed("gateway", err.text);
+}
+
+static int start(const struct config_sources *sources, struct settings *settings)
+{
+    struct command_state *c = calloc(1, sizeof(*c));
+    int code;
+
+    CHECK(c != NULL);
+    c->sources = *sources;
+    c->settings = settings;
+    c->metrics = metrics_create();
+    CHECK(c->metrics != NULL);
+    code = run(c);
+    metrics_destroy(c->metrics);
+    config_file_free(settings);
+    free(c);
+    return code;
 }
 
 static int gateway(const struct option_values *v)
@@ -151,7 +283,7 @@ static int gateway(const struct option_values *v)
         config_file_free(settings);
         return EXIT_CODE_OK;
     }
-    return run(&sources, settings);
+    return start(&sources, settings);
 }
 
 int cmd_gateway_run(int argc, char **argv)

@@ -129,12 +129,8 @@ static enum status read_auth_config(struct serve *s, struct error *err)
     if (rc != OK) {
         return error_set(err, rc, "--auth-config %s has errors", options.path);
     }
-    if (!str_eq_nocase(s->auth.auth_header, STR("authorization")) ||
-        !str_eq_nocase(s->auth.auth_prefix, STR("Bearer"))) {
-        return error_set(err, E_UNSUPPORTED,
-                         "--auth-config: another header than authorization: Bearer is not built "
-                         "yet; leave header_name and header_prefix out");
-    }
+    g->auth_header = s->auth.auth_header;
+    g->auth_prefix = s->auth.auth_prefix;
     keys = arena_zalloc(s->auth.arena, (size_t)g->n_api_keys + s->auth.n_auth_keys, sizeof(*keys));
     if (keys == NULL) {
         return error_set(err, E_NO_MEMORY, "no memory for the keys");
@@ -193,6 +189,7 @@ static int serve(struct serve *s)
     read_gateway(s);
     rc = read_auth_config(s, &err);
     if (rc != OK) {
+        tls_server_destroy(s->gateway_options.tls);
         return command_failed("serve", err.text);
     }
     s->gateway_options.metrics = metrics_create();

@@ -478,6 +478,30 @@ static void check_prices(struct config_reader *r, const struct settings *s)
     }
 }
 
+/* Presets before own rows: of equal dates the later row counts. */
+static void fill_prices(struct config_reader *r, struct settings *s)
+{
+    const struct yaml_node *wanted = value_of(r->root, "price_presets");
+    const struct prices *presets = prices_presets();
+    uint32_t n_own = s->prices.n_rows;
+    struct prices_row *rows;
+
+    if (wanted != NULL && wanted->kind == YAML_SCALAR && str_eq(wanted->text, STR("true"))) {
+        rows = arena_zalloc(r->arena, (size_t)presets->n_rows + n_own, sizeof(*rows));
+        if (rows == NULL) {
+            config_report_error(r->report, wanted->mark, "price_presets: no memory");
+            return;
+        }
+        memcpy(rows, presets->rows, presets->n_rows * sizeof(*rows));
+        if (n_own > 0) {
+            memcpy(rows + presets->n_rows, s->prices.rows, n_own * sizeof(*rows));
+        }
+        s->prices.rows = rows;
+        s->prices.n_rows += presets->n_rows;
+    }
+    s->prices.version = prices_version(s->prices.rows, s->prices.n_rows);
+}
+
 void config_checks_run(struct config_reader *r, struct settings *s)
 {
     struct settings_pool *pools = arena_zalloc(r->arena, s->n_pools, sizeof(*pools));
@@ -494,4 +518,5 @@ void config_checks_run(struct config_reader *r, struct settings *s)
     check_rules(r, s);
     check_limits(r, s);
     check_prices(r, s);
+    fill_prices(r, s);
 }

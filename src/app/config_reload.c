@@ -1,11 +1,14 @@
 #include "app/config_reload.h"
 #include "base/check.h"
+#include "base/json.h"
 #include "base/log.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#define LINE_BYTES_MAX 16384
 
 struct config_reload {
     struct config_reload_options options;
@@ -34,17 +37,30 @@ void config_reload_prepare(void)
     CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
 }
 
+static void log_issue(enum log_level level, struct str file, struct yaml_mark mark, struct str text)
+{
+    struct buf line;
+
+    buf_init(&line, LINE_BYTES_MAX);
+    buf_printf(&line, "at=%.*s", STR_ARG(file));
+    if (mark.line > 0) {
+        buf_printf(&line, ":%u:%u", mark.line, mark.column);
+    }
+    buf_append_c(&line, " text=");
+    json_write_string(&line, text);
+    log_event(level, level == LOG_LEVEL_ERROR ? "config_error" : "config_warning", "%s",
+              buf_c(&line));
+    buf_done(&line);
+}
+
 void config_reload_log(void *user, const struct config_report *report)
 {
     (void)user;
     for (uint32_t i = 0; i < report->n_issues; i++) {
         const struct config_issue *issue = &report->issues[i];
-        const bool is_error = issue->severity == CONFIG_ERROR;
 
-        log_event(is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
-                  is_error ? "config_error" : "config_warning", "at=%.*s:%u:%u text=\"%.*s\"",
-                  STR_ARG(report->file), issue->mark.line, issue->mark.column,
-                  STR_ARG(issue->text));
+        log_issue(issue->severity == CONFIG_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, report->file,
+                  issue->mark, issue->text);
     }
 }
 
@@ -59,8 +75,8 @@ static enum status load_and_apply(struct config_reload *r)
     }
     rc = r->options.apply(r->options.user, settings, &err);
     if (rc != OK) {
-        log_event(LOG_LEVEL_ERROR, "config_error", "at=%s text=\"%s\"",
-                  r->options.sources.file.path, err.text);
+        log_issue(LOG_LEVEL_ERROR, str_from_c(r->options.sources.file.path),
+                  (struct yaml_mark){0, 0}, str_from_c(err.text));
         config_file_free(settings);
     }
     return rc;

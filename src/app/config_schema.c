@@ -811,6 +811,10 @@ static const struct config_key file_keys[] = {
      .also = AT(struct settings, prices.n_rows),
      .group = &price_group,
      .help = "What tokens cost."},
+    {.name = "price_presets",
+     .type = CONFIG_FLAG,
+     .help = "Put the rows that come with the program before those of prices. Nobody has confirmed "
+             "them; your contract decides."},
     {.name = "failover",
      .type = CONFIG_GROUP,
      .group = &failover_group,

@@ -41,6 +41,8 @@ struct gateway_options {
     uint32_t n_served_names;
     const char *const *api_keys; // [n_api_keys]; none: no key is asked for
     uint32_t n_api_keys;
+    struct str auth_header; // in which they come ["authorization"]
+    struct str auth_prefix; // word before them; with auth_header only ["Bearer"]
 
     struct engine *engine;   // or NULL: loading, and gateway_set_engine follows
     struct metrics *metrics; // required

@@ -43,8 +43,7 @@ static void create_gateway_meters(struct gateway *gw)
     char more[96];
 
     for (unsigned i = 0; i < POLICY_VERDICT_COUNT; i++) {
-        snprintf(more, sizeof(more), "verdict=\"%s\"",
-                 policy_verdict_name((enum policy_verdict)i));
+        snprintf(more, sizeof(more), "verdict=\"%s\"", policy_verdict_name((enum policy_verdict)i));
         m->verdicts[i] = series(gw, METRIC_COUNTER, "kontor_policy_denials_total", more,
                                 "Requests that policy refused.");
     }
@@ -57,9 +56,10 @@ static void create_gateway_meters(struct gateway *gw)
                         "Attempts beyond the first of a request.");
     m->retries_refused = series(gw, METRIC_COUNTER, "kontor_retries_refused_total", "",
                                 "Retries that the global budget did not allow.");
-    m->cancel = metrics_series(gw->options.metrics, METRIC_HISTOGRAM, "kontor_cancel_seconds", "",
-                               "A client found gone to its upstream connection closed.", cancel_s,
-                               ARRAY_COUNT(cancel_s));
+    m->cancel =
+        metrics_series(gw->options.metrics, METRIC_HISTOGRAM, "kontor_upstream_cancel_seconds", "",
+                       "A client found gone to its upstream connection closed.", cancel_s,
+                       ARRAY_COUNT(cancel_s));
     m->before_upstream =
         metrics_series(gw->options.metrics, METRIC_HISTOGRAM, "kontor_phase_seconds",
                        "phase=\"before_upstream\"",

@@ -18,6 +18,7 @@ enum status serve_settings_create(const struct gateway_options *options,
         .balance = SETTINGS_WEIGHTED,
         .ceiling = LABEL_PRIVATE,
     }};
+    const bool own_header = options->auth_header.len > 0;
     struct arena *arena = arena_create(1U << 20);
     struct settings *s;
     struct settings_model *models;
@@ -32,8 +33,9 @@ enum status serve_settings_create(const struct gateway_options *options,
         return E_NO_MEMORY;
     }
     for (uint32_t i = 0; i < options->n_served_names; i++) {
-        models[i] = (struct settings_model){
-            .name = str_from_c(options->served_names[i]), .pools = pools, .n_pools = 1};
+        models[i] = (struct settings_model){.name = str_from_c(options->served_names[i]),
+                                            .pools = pools,
+                                            .n_pools = 1};
     }
     *s = (struct settings){
         .arena = arena,
@@ -44,8 +46,8 @@ enum status serve_settings_create(const struct gateway_options *options,
         .models = models,
         .n_models = options->n_served_names,
         .default_label = LABEL_PRIVATE,
-        .auth_header = STR("authorization"),
-        .auth_prefix = STR("Bearer"),
+        .auth_header = own_header ? options->auth_header : STR("authorization"),
+        .auth_prefix = own_header ? options->auth_prefix : STR("Bearer"),
         .attempts_max = 1,
     };
     *ret_settings = s;

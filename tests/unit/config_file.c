@@ -694,6 +694,29 @@ TEST(the_print_reads_as_the_same_settings_and_hides_secrets)
     temp_folder_close(&folder);
 }
 
+TEST(price_presets_stand_before_own_rows)
+{
+    struct temp_folder folder;
+    struct config_file file;
+    const struct prices *p;
+    char path[512];
+
+    temp_folder_open(&folder);
+    temp_folder_text(&folder, "f.yaml",
+                     BASE
+                     "price_presets: true\nprices: [{provider: own, model: m, input: 1, output: "
+                     "1, valid_from: 2026-01-01, source: x}]\n");
+    temp_folder_path(&folder, "f.yaml", path);
+    file = load(path);
+    p = &file.settings->prices;
+    EXPECT_EQ_U32(p->n_rows, prices_presets()->n_rows + 1);
+    EXPECT_EQ_STR(p->rows[0].provider, prices_presets()->rows[0].provider);
+    EXPECT_EQ_STR(p->rows[p->n_rows - 1].model, STR("m"));
+    EXPECT_TRUE(p->version != prices_presets()->version && p->version != 0);
+    config_file_free(file.settings);
+    temp_folder_close(&folder);
+}
+
 TEST(the_sample_is_clean)
 {
     struct config_file file;
