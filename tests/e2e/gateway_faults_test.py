@@ -6,13 +6,19 @@ row in the ledger and one line in the access log.
 """
 import contextlib
 import json
+import pathlib
+import resource
+import signal
+import socket
 import ssl
 import subprocess
+import tempfile
+import threading
 import time
 
 from gateway_rig import (SSE_HEAD, FaultUpstream, Gateway, answer_well, delta, event, last_delta,
                          plain_answer, respond, usage, usage_delta, whole_stream)
-from harness import expect, expect_in, expect_true, free_port, main, skip, test, wait_until
+from harness import expect, expect_in, expect_true, free_port, main, read_to_end, test, wait_until
 
 
 def behind(script, **settings):
@@ -461,35 +467,125 @@ def name_that_does_not_resolve():
 
 # --- TLS ---
 
-def certificate(folder, name, days):
-    """A self-signed certificate; negative days: expired."""
-    key, crt = folder / f"{name}.key", folder / f"{name}.crt"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-               "-keyout", key, "-out", crt, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
-    if days >= 0:
-        command += ["-days", str(days)]
-    else:
-        command += ["-days", "-1"] if days == -1 else []
-    made = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    if made.returncode:
-        skip("no hardware: openssl cannot make such a certificate: " + made.stderr[-100:])
-    return key, crt
+def openssl(folder, *args):
+    subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
+
+
+def certificate(folder, name, dates=()):
+    """Files of an authority, and of a certificate of it for `name`."""
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl(folder, "req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj",
+            "/CN=test authority")
+    openssl(folder, "req", "-new", *curve, "-keyout", "own.key", "-out", "own.csr", "-subj", "/CN=own")
+    folder.joinpath("own.ext").write_text(f"subjectAltName={name}\n")
+    folder.joinpath("index").touch()
+    folder.joinpath("serial").write_text("01\n")
+    folder.joinpath("ca.cnf").write_text(
+        "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\n"
+        "policy=p\n[p]\ncommonName=supplied\n")
+    openssl(folder, "ca", "-batch", "-config", "ca.cnf", "-in", "own.csr", "-cert", "ca.pem", "-keyfile", "ca.key",
+            "-extfile", "own.ext", "-out", "own.pem", "-notext", *(dates or ("-days", "2")))
+    return folder / "ca.pem", folder / "own.pem", folder / "own.key"
+
+
+@contextlib.contextmanager
+def behind_tls(name, dates=()):
+    """As behind(), the private upstream well but for its certificate."""
+    with tempfile.TemporaryDirectory() as folder:
+        ca, own, key = certificate(pathlib.Path(folder), name, dates)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(own, key)
+        with FaultUpstream(answer_well, tls=context) as bad, FaultUpstream(answer_well) as good:
+            pair = Pair(bad, {})
+            pair.good = good
+            with Gateway({"private": [bad], "cloud": [good]}, tls_ca=ca) as pair.gateway:
+                yield pair
+
+
+@test
+def certificate_that_fits():
+    with behind_tls("IP:127.0.0.1") as pair:
+        reply = pair.gateway.ask()
+        expect((reply.status, reply.headers["x-kontor-provider"]), (200, "private-provider"))
+        _, _, body = pair.gateway.read_stream()
+        expect(text_of(body), ("one two three", [], True))
 
 
 @test
 def certificate_for_another_name_moves_on():
-    import pathlib
-    import tempfile
-    with tempfile.TemporaryDirectory() as folder:
-        key, crt = certificate(pathlib.Path(folder), "elsewhere.example", 30)
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(crt, key)
-        pair = behind(answer_well, upstream={"tls": {"ca_file": str(crt)}})
-        pair.bad.tls = tls
-        with pair:
-            expect_moved_on(pair, False)
-            expect(len(pair.bad.requests), 0, "requests that reached the wrong server")
-            expect_in("certificate", pair.gateway.log())
+    with behind_tls("DNS:elsewhere.example") as pair:
+        expect_moved_on(pair, False)
+        expect(pair.bad.requests, [], "requests that reached the wrong server")
+        expect_in("certificate", pair.gateway.log())
+
+
+@test
+def expired_certificate_moves_on():
+    dates = ("-startdate", "20240101000000Z", "-enddate", "20240201000000Z")
+    with behind_tls("IP:127.0.0.1", dates) as pair:
+        expect_moved_on(pair, True)
+        expect(pair.bad.requests, [], "requests that reached a server with an expired certificate")
+        expect_in("expired", pair.gateway.log())
+
+
+# --- the house itself ---
+
+@test
+def full_disk_refuses_and_recovers():
+    """Nothing is sent that cannot be booked; what was sent before is booked once there is room."""
+    with behind(answer_well) as pair:
+        g = pair.gateway
+        expect(g.ask().status, 200)
+        g.wait_rows(1)
+        _, hard = resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE)
+        # The gateway's journal is longer than a byte already, so every further write to it fails.
+        resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE, (1, hard))
+        for _ in range(3):
+            reply = g.ask()
+            expect(reply.status, 503, "status with a full disk")
+            expect_in("ledger", reply.text)
+        expect(len(pair.bad.requests) + len(pair.good.requests), 1, "requests that left the house")
+        resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        wait_until(lambda: g.ask().status == 200, "the gateway recovers")
+        wait_until(lambda: sum(r["http_status"] == 200 for r in g.rows()) == 2, "both answers are booked")
+
+
+@test
+def thousand_live_streams_survive_a_drain():
+    n_streams = 1000
+    go = threading.Event()
+
+    def script(peer):
+        peer.send(SSE_HEAD)
+        peer.chunk(event(delta("one ")))
+        go.wait(30)
+        for e in whole_stream(texts=["two"]):
+            peer.chunk(e)
+        peer.send(b"0\r\n\r\n")
+    waits = {"timeouts": {"connect": "20s", "first_byte": "60s", "idle": "60s"}}
+    with FaultUpstream(script) as upstream, Gateway({"private": [upstream]}, upstream=waits) as g:
+        socks = [open_raw_stream(g) for _ in range(n_streams)]
+        for sock in socks:
+            while b"one " not in sock.recv(65536):
+                pass
+        g.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "draining" in g.log(), "the gateway drains")
+        go.set()
+        for sock in socks:
+            with sock:
+                rest = read_to_end(sock)
+            expect_true(b"[DONE]" in rest and rest.endswith(b"0\r\n\r\n"), "a stream is complete")
+        expect(g.process.wait(30), 0, "exit status")
+        rows = g.rows()
+        expect((len(rows), {r["estimated"] for r in rows}, {r["cause"] for r in rows}), (n_streams, {0}, {"done"}))
+
+
+def open_raw_stream(g):
+    body = json.dumps(g.body(stream=True)).encode()
+    sock = socket.create_connection(("127.0.0.1", g.port), timeout=60)
+    sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                 b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    return sock
 
 
 # --- the client goes ---

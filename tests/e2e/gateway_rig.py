@@ -237,11 +237,12 @@ class Gateway(Server):
     """
 
     def __init__(self, pools, upstream=None, model=None, more="", wait="/ready", ledger=True,
-                 args=(), env=None, rules=None):
+                 args=(), env=None, rules=None, tls_ca=None):
         port = free_port()
         super().__init__(*args, command=("gateway",), wait=wait, port=port, env=env)
         self.state = self.folder / "state"
         self.config = self.folder / "kontor.yaml"
+        self.tls_ca = tls_ca
         self.config.write_text(self._yaml(pools, upstream or {}, model or {}, more, ledger, rules))
         self.args[2:2] = ["--config", str(self.config)]
 
@@ -256,6 +257,8 @@ class Gateway(Server):
                 upstreams.append({"name": names[-1], "url": url, "provider": f"{name}-provider",
                                   "region": "de", "timeouts": timeouts,
                                   "health": {"path": "none", "probe": False}, **settings})
+                if url.startswith("https:"):
+                    upstreams[-1]["tls"] = {"ca": str(self.tls_ca)}
             cloud = name == "cloud"
             pool_list.append({"name": name, "members": names, "external": cloud, "region": "de",
                               "ceiling": "internal" if cloud else "private"})
