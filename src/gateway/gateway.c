@@ -504,11 +504,19 @@ static void raise_descriptor_limit(const struct gateway *gw)
     }
 }
 
+/* A log whose reader is gone and a file at its size limit are errors of a write, not of life. */
+static void ignore_signals_of_writes(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+}
+
 static enum status start(struct gateway *gw, struct error *err)
 {
     enum status rc = loop_create(&gw->loop, err);
 
     raise_descriptor_limit(gw);
+    ignore_signals_of_writes();
     if (rc != OK) {
         return rc;
     }
