@@ -197,12 +197,14 @@ static struct outcome judge(struct str token, const struct jwt_key *keys, uint32
     struct arena *arena = arena_create(ARENA_BYTES);
     struct guard g = guard_copy(token);
     struct outcome o = {.why = ""};
+    struct jwt_rules dated = *rules;
     struct jwt_claims claims;
     struct jwt t;
 
+    dated.now_s = now_s;
     o.rc = jwt_parse(g.text, arena, &t, &o.why);
     if (o.rc == OK) {
-        o.rc = jwt_accept(&t, keys, n_keys, rules, now_s, arena, &claims, &o.why);
+        o.rc = jwt_accept(&t, keys, n_keys, &dated, arena, &claims, &o.why);
     }
     guard_done(&g);
     arena_destroy(arena);

@@ -3,7 +3,7 @@
  *
  * Each case draws settings (pools, ceilings, regions, rules), a request and a course of faults, and
  * lets a tiny gateway loop work on it: candidates in order, random failures before and after bytes
- * went out, hedged attempts, and now and then a router that is wrong and tries any pool at all, or a
+ * went out, hedged attempts, now and then a router that is wrong and tries any pool at all, or a
  * label that is raised after the decision.  What arrives at a sink is judged by `may_see`, which
  * restates docs/policy.md a third time and shares nothing with policy.c and policy_permit.c.
  * Decision and permit must also allow all that may_see allows: refusing everything is no solution.
@@ -11,8 +11,8 @@
  * Mutations that were tried, one line at a time, each of which fails this test:
  *   policy.c: "f->label > p->ceiling" with >=, and left out; "rule == NULL && p->external" with ||,
  *   and left out; both tests of rule->deny left out; "f->label <= r->label_at_most" with <, and
- *   left out; the same for body_bytes_max; first_match from the last rule on; "rule->n_pools == 0 &&
- *   p->external", !rule_lists, !in_regions, its loop, its test for members without a region left
+ *   left out; the same for body_bytes_max; first_match from the last rule on; "rule->n_pools == 0
+ *   && p->external", !rule_lists, !in_regions, its loop, its test for members without a region left
  *   out; the key's pools, models and ceiling left out, the ceiling with >=; models, teams, keys of
  *   a rule not looked at; policy_raise returning what was asked, and the base; n_pools not cleared
  *   on a refusal.
