@@ -72,7 +72,7 @@ static const struct json_value *read_body(struct call *call)
         return NULL;
     }
     model = json_string_or(json_get(root, STR("model")), (struct str){NULL, 0});
-    if (!stage_read_model_known(call->gw, model)) {
+    if (!stage_read_model_known(call, model)) {
         (void)stage_read_refuse_model(call, model);
         return NULL;
     }

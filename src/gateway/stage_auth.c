@@ -12,9 +12,10 @@ enum stage_verdict stage_auth(struct call *call)
         call->caller = (struct identity_caller){.label = LABEL_PRIVATE, .ceiling = LABEL_PRIVATE};
         return STAGE_NEXT;
     }
-    rc = identity_check(call->gw->identity, http_exchange_head(call->x), call->arena, now_s,
+    rc = identity_check(call->fleet->identity, http_exchange_head(call->x), call->arena, now_s,
                         &call->caller, &failure);
     if (rc == OK) {
+        gateway_limits_look(call->gw);
         return STAGE_NEXT;
     }
     return rc == E_DENIED ? call_refuse_with(call, &failure)

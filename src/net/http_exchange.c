@@ -114,6 +114,11 @@ struct str http_exchange_body(const struct http_exchange *x)
     return buf_str(&x->body);
 }
 
+void http_exchange_drop_body(struct http_exchange *x)
+{
+    buf_done(&x->body);
+}
+
 struct arena *http_exchange_arena(struct http_exchange *x)
 {
     return x->arena;

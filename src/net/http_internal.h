@@ -5,6 +5,7 @@
  *
  * States of a connection and who moves it on (http_conn.c unless said):
  *
+ *   SHAKE -> IDLE     TLS handshake complete (listeners with TLS begin here, others with IDLE)
  *   IDLE -> HEAD      first byte of a request
  *   HEAD -> BODY      head complete, a body follows
  *   HEAD, BODY -> RUNNING   request complete (or refused), the owner's callback was called
@@ -25,6 +26,7 @@
 #define HTTP_DATE_BYTES 32
 
 enum http_conn_state {
+    HTTP_CONN_SHAKE,
     HTTP_CONN_IDLE,
     HTTP_CONN_HEAD,
     HTTP_CONN_BODY,
@@ -89,6 +91,7 @@ struct http_server {
     struct http_conn *conns;
     struct loop_watch watch;
     struct loop_timer pause; // accepting again after the process ran out of descriptors
+    struct loop_timer look;  // at the certificate's files
     int64_t date_s;          // second that `date` shows
     char date[HTTP_DATE_BYTES];
     struct http_field fields[HTTP_FIELDS_MAX]; // of the head being parsed
