@@ -71,7 +71,19 @@ static enum status take_settings(struct identity *id, const struct settings *s, 
     }
     id->default_label = from->default_label;
     id->has_keys_file = id->keys_path.len > 0;
-    return OK;
+    return identity_token_init(id, from, err);
+}
+
+/* Waits end by the monotonic clock: one that is set back must not delay a revocation. */
+static void init_wake(struct identity *id)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&id->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&id->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
 }
 
 enum status identity_create(const struct identity_options *options, struct identity **ret_identity,
@@ -83,9 +95,11 @@ enum status identity_create(const struct identity_options *options, struct ident
     if (id == NULL) {
         return error_set(err, E_NO_MEMORY, "no memory for the identity check");
     }
-    atomic_init(&id->fresh, NULL);
-    pthread_mutex_init(&id->lock, NULL);
-    pthread_cond_init(&id->wake, NULL);
+    atomic_init(&id->fresh_keys, NULL);
+    atomic_init(&id->fresh_jwks, NULL);
+    atomic_init(&id->wants_jwks, false);
+    atomic_init(&id->stop, false);
+    init_wake(id);
     id->arena = arena_create(ARENA_BYTES_MAX);
     if (id->arena == NULL) {
         rc = error_set(err, E_NO_MEMORY, "no memory for the identity check");
@@ -107,8 +121,10 @@ void identity_destroy(struct identity *id)
         return;
     }
     identity_watch_stop(id);
-    keys_unref(atomic_load(&id->fresh));
+    keys_unref(atomic_load(&id->fresh_keys));
     keys_unref(id->keys);
+    jwks_destroy(atomic_load(&id->fresh_jwks));
+    jwks_destroy(id->jwks);
     pthread_cond_destroy(&id->wake);
     pthread_mutex_destroy(&id->lock);
     arena_destroy(id->arena);
@@ -119,15 +135,13 @@ void identity_destroy(struct identity *id)
 
 static void take_fresh(struct identity *id)
 {
-    struct keys *fresh;
-
-    if (atomic_load_explicit(&id->fresh, memory_order_relaxed) == NULL) {
-        return;
-    }
-    fresh = atomic_exchange_explicit(&id->fresh, NULL, memory_order_acquire);
-    if (fresh != NULL) {
+    if (atomic_load_explicit(&id->fresh_keys, memory_order_relaxed) != NULL) {
         keys_unref(id->keys);
-        id->keys = fresh;
+        id->keys = atomic_exchange_explicit(&id->fresh_keys, NULL, memory_order_acquire);
+    }
+    if (atomic_load_explicit(&id->fresh_jwks, memory_order_relaxed) != NULL) {
+        jwks_destroy(id->jwks);
+        id->jwks = atomic_exchange_explicit(&id->fresh_jwks, NULL, memory_order_acquire);
     }
 }
 
@@ -138,11 +152,10 @@ const struct keys *identity_keys(const struct identity *id)
 
 bool identity_asks(const struct identity *id)
 {
-    return id->n_literals > 0 || id->has_keys_file;
+    return id->n_literals > 0 || id->has_keys_file || identity_token_taken(id);
 }
 
-/* 1-based index of the literal key, or 0.  All are compared, so that timing tells nothing. */
-static uint32_t literal_index(const struct identity *id, struct str key)
+uint32_t identity_literal(const struct identity *id, struct str key)
 {
     uint8_t digest[HASH_SHA256_BYTES];
     uint32_t found = 0;
@@ -196,12 +209,13 @@ static enum status caller_of_key(const struct identity *id, const struct keys_ke
     return rc;
 }
 
-static enum status caller_of_literal(uint32_t idx, struct arena *arena, struct identity_caller *c)
+enum status identity_of_literal(uint32_t idx, struct arena *arena,
+                                struct identity_caller *ret_caller)
 {
     char text[32];
 
     snprintf(text, sizeof(text), "literal-%u", idx);
-    return arena_dup(arena, str_from_c(text), &c->key_id);
+    return arena_dup(arena, str_from_c(text), &ret_caller->key_id);
 }
 
 static bool has_ended(const struct keys_key *key, int64_t now_s)
@@ -209,20 +223,35 @@ static bool has_ended(const struct keys_key *key, int64_t now_s)
     return key->revoked || (key->expires_s != 0 && now_s >= key->expires_s);
 }
 
+enum status identity_of_key(const struct identity *id, const struct keys_key *key,
+                            struct str presented, struct arena *arena, int64_t now_s,
+                            struct identity_caller *ret_caller, struct chat_failure *ret_failure)
+{
+    if (has_ended(key, now_s)) {
+        identity_refuse_ended(key, presented, ret_failure);
+        return E_DENIED;
+    }
+    return caller_of_key(id, key, arena, ret_caller);
+}
+
 static enum status check_key(struct identity *id, struct str key, struct arena *arena,
                              int64_t now_s, struct identity_caller *c, struct chat_failure *f)
 {
-    const struct keys_key *found = id->keys == NULL ? NULL : keys_find(id->keys, key);
+    const struct keys_key *found;
+    const uint32_t literal = identity_literal(id, key);
 
+    if (literal != 0) {
+        return identity_of_literal(literal, arena, c);
+    }
+    if (identity_token_taken(id) && jwt_looks_like(key)) {
+        return identity_token_check(id, key, arena, now_s, c, f);
+    }
+    found = id->keys == NULL ? NULL : keys_find(id->keys, key);
     if (found == NULL) {
         identity_refuse_unknown(id, key, f);
         return E_DENIED;
     }
-    if (has_ended(found, now_s)) {
-        identity_refuse_ended(found, key, f);
-        return E_DENIED;
-    }
-    return caller_of_key(id, found, arena, c);
+    return identity_of_key(id, found, key, arena, now_s, c, f);
 }
 
 enum status identity_check(struct identity *id, const struct http_head *head, struct arena *arena,
@@ -232,8 +261,7 @@ enum status identity_check(struct identity *id, const struct http_head *head, st
     struct identity_caller c = {.label = id->default_label, .ceiling = LABEL_PRIVATE};
     enum identity_fault fault;
     struct str key;
-    uint32_t literal;
-    enum status rc = OK;
+    enum status rc;
 
     take_fresh(id);
     if (!identity_asks(id)) {
@@ -245,12 +273,7 @@ enum status identity_check(struct identity *id, const struct http_head *head, st
         identity_refuse_missing(id, fault, ret_failure);
         return E_DENIED;
     }
-    literal = literal_index(id, key);
-    if (literal != 0) {
-        rc = caller_of_literal(literal, arena, &c);
-    } else {
-        rc = check_key(id, key, arena, now_s, &c, ret_failure);
-    }
+    rc = check_key(id, key, arena, now_s, &c, ret_failure);
     if (rc == OK) {
         *ret_caller = c;
     }

@@ -142,6 +142,9 @@ static const char *hint(const struct identity *id, struct str key)
     if (key.ptr[0] == '$' || key.ptr[0] == '{' || key.ptr[0] == '<' || key.ptr[0] == '%') {
         return " It looks like a place-holder that nothing was put into.";
     }
+    if (jwt_looks_like(key)) {
+        return " It looks like a token (JWT); this server takes keys only.";
+    }
     if (keys_shape(key) == KEYS_SHAPE_BROKEN) {
         return " It begins like a key of this server but is cut or mistyped: its checksum is "
                "wrong.";
@@ -158,6 +161,11 @@ void identity_refuse_unknown(const struct identity *id, struct str key,
     mask(key, masked);
     chat_failure_set(ret_failure, 401, type, code, NULL, "Incorrect API key provided: %s.%s",
                      masked, hint(id, key));
+}
+
+void identity_refuse_token(const char *why, struct chat_failure *ret_failure)
+{
+    chat_failure_set(ret_failure, 401, type, code, NULL, "The token is not accepted: %s.", why);
 }
 
 void identity_refuse_ended(const struct keys_key *key, struct str presented,

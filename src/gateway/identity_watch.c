@@ -1,4 +1,5 @@
-/* The watching thread: looks at the key file four times a second and reads it when it changed. */
+/* The watching thread: looks at the key file and the key set's file four times a second and reads
+ * what changed. */
 #include "base/log.h"
 #include "gateway/identity_internal.h"
 
@@ -32,27 +33,37 @@ static void look_at(const char *path, struct look *ret_look)
     }
 }
 
-/* Waits; false when it is time to stop. */
-static bool wait_next(struct identity *id)
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool same_look(const struct look *a, const struct look *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
+           same_time(a->changed, b->changed) && same_time(a->modified, b->modified);
+}
+
+bool identity_watch_wait(struct identity *id, uint32_t ms)
 {
     struct timespec until;
-    bool go_on;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += LOOK_INTERVAL_MS * 1000000L;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000L;
     if (until.tv_nsec >= 1000000000L) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000L;
     }
     pthread_mutex_lock(&id->lock);
-    while (!id->stop && pthread_cond_timedwait(&id->wake, &id->lock, &until) != ETIMEDOUT) {
+    if (!atomic_load(&id->stop)) {
+        (void)pthread_cond_timedwait(&id->wake, &id->lock, &until); // early is no harm
     }
-    go_on = !id->stop;
     pthread_mutex_unlock(&id->lock);
-    return go_on;
+    return !atomic_load(&id->stop);
 }
 
-static void read_again(struct identity *id)
+static void read_keys(struct identity *id)
 {
     struct keys *fresh = NULL;
     struct error err = {0};
@@ -62,56 +73,99 @@ static void read_again(struct identity *id)
         return;
     }
     log_event(LOG_LEVEL_INFO, "keys_read", "keys=%u", keys_count(fresh));
-    keys_unref(atomic_exchange_explicit(&id->fresh, fresh, memory_order_acq_rel));
+    keys_unref(atomic_exchange_explicit(&id->fresh_keys, fresh, memory_order_acq_rel));
+}
+
+void identity_watch_publish(struct identity *id, struct jwks *fresh)
+{
+    uint32_t n = 0;
+
+    (void)jwks_keys(fresh, &n);
+    log_event(n > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "key_set_read", "usable_keys=%u", n);
+    jwks_destroy(atomic_exchange_explicit(&id->fresh_jwks, fresh, memory_order_acq_rel));
+}
+
+static void read_jwks(struct identity *id)
+{
+    struct jwks *fresh = NULL;
+    struct error err = {0};
+
+    if (jwks_load(id->jwks_path.ptr, &fresh, &err) != OK) {
+        log_event(LOG_LEVEL_ERROR, "key_set_not_read", "why=\"%s\"", err.text);
+        return;
+    }
+    identity_watch_publish(id, fresh);
+}
+
+static void read_if_changed(struct identity *id, struct str path, struct look *seen,
+                            void (*read)(struct identity *id))
+{
+    struct look now;
+
+    if (path.len == 0) {
+        return;
+    }
+    look_at(path.ptr, &now);
+    if (!same_look(&now, seen)) {
+        *seen = now; // before reading: a change meanwhile is seen next time
+        read(id);
+    }
 }
 
 static void *watch(void *user)
 {
     struct identity *id = user;
-    struct look seen;
-    struct look now;
+    struct look keys_seen = {.bytes = -1}; // no file looks like that: the first look reads, since
+    struct look jwks_seen = {.bytes = -1}; // it may have changed after identity_create read it
 
-    look_at(id->keys_path.ptr, &seen);
-    read_again(id); // the file may have changed since the first reading
-    while (wait_next(id)) {
-        look_at(id->keys_path.ptr, &now);
-        if (memcmp(&now, &seen, sizeof(now)) != 0) {
-            seen = now; // before reading: a change meanwhile is seen next time
-            read_again(id);
-        }
-    }
+    do {
+        read_if_changed(id, id->keys_path, &keys_seen, read_keys);
+        read_if_changed(id, id->jwks_path, &jwks_seen, read_jwks);
+    } while (identity_watch_wait(id, LOOK_INTERVAL_MS));
     return NULL;
+}
+
+static enum status start_thread(struct identity *id, pthread_t *thread, bool *runs,
+                                void *(*run)(void *user), struct error *err)
+{
+    int failed = pthread_create(thread, NULL, run, id);
+
+    if (failed != 0) {
+        return error_set(err, E_IO, "no thread for the keys: %s", strerror(failed));
+    }
+    *runs = true;
+    return OK;
 }
 
 enum status identity_watch_start(struct identity *id, struct error *err)
 {
-    int failed;
-    enum status rc;
+    enum status rc = OK;
 
-    if (!id->has_keys_file) {
-        return OK;
+    if (id->has_keys_file) {
+        rc = keys_load(id->keys_path.ptr, &id->keys, err);
     }
-    rc = keys_load(id->keys_path.ptr, &id->keys, err);
-    if (rc != OK) {
-        return rc;
+    if (rc == OK && id->jwks_path.len > 0) {
+        rc = jwks_load(id->jwks_path.ptr, &id->jwks, err);
     }
-    failed = pthread_create(&id->thread, NULL, watch, id);
-    if (failed != 0) {
-        return error_set(err, E_IO, "no thread for the key file: %s", strerror(failed));
+    if (rc == OK && (id->has_keys_file || id->jwks_path.len > 0)) {
+        rc = start_thread(id, &id->watcher, &id->watcher_runs, watch, err);
     }
-    id->thread_runs = true;
-    return OK;
+    if (rc == OK && id->jwks_url.len > 0) {
+        rc = start_thread(id, &id->fetcher, &id->fetcher_runs, identity_fetch_run, err);
+    }
+    return rc;
 }
 
 void identity_watch_stop(struct identity *id)
 {
-    if (!id->thread_runs) {
-        return;
-    }
     pthread_mutex_lock(&id->lock);
-    id->stop = true;
-    pthread_cond_signal(&id->wake);
+    atomic_store(&id->stop, true);
+    pthread_cond_broadcast(&id->wake);
     pthread_mutex_unlock(&id->lock);
-    pthread_join(id->thread, NULL);
-    id->thread_runs = false;
+    if (id->watcher_runs) {
+        pthread_join(id->watcher, NULL);
+    }
+    if (id->fetcher_runs) {
+        pthread_join(id->fetcher, NULL);
+    }
 }

@@ -396,25 +396,34 @@ static bool grow_body(struct http_conn *c, struct str payload)
     return false;
 }
 
+/* Everything that was received is taken before the buffer is moved up, so that a body of very many
+ * tiny chunks costs no more than its bytes. */
 static enum turn turn_chunked(struct http_conn *c)
 {
     struct http_fault fault;
-    struct str payload;
-    size_t used;
-    enum status rc;
+    struct str in;
+    size_t at = 0;
+    enum status rc = OK;
 
     if (c->in.len == 0 && !fill(c)) {
         return TURN_WAIT;
     }
-    rc = http_chunked_next(&c->chunked, buf_str(&c->in), &used, &payload, &fault);
-    if (rc != OK && rc != E_CLOSED) {
-        refuse(c, &fault);
-        return TURN_AGAIN;
+    in = buf_str(&c->in);
+    while (rc == OK && at < in.len) {
+        struct str payload;
+        size_t used;
+
+        rc = http_chunked_next(&c->chunked, str_slice(in, at, in.len), &used, &payload, &fault);
+        at += used;
+        if (rc != OK && rc != E_CLOSED) {
+            refuse(c, &fault);
+            return TURN_AGAIN;
+        }
+        if (!grow_body(c, payload)) {
+            return TURN_AGAIN;
+        }
     }
-    if (!grow_body(c, payload)) {
-        return TURN_AGAIN;
-    }
-    buf_consume(&c->in, used);
+    buf_consume(&c->in, at);
     return rc == E_CLOSED ? deliver(c) : TURN_AGAIN;
 }
 

@@ -33,6 +33,8 @@ struct keys_table {
  *  may still occur twice.  Errors: INVALID (with line), LIMIT, NO_MEMORY. */
 MUST_USE enum status keys_read(struct str text, struct arena *arena, struct keys_table *ret_table,
                                struct error *err);
+/** The text that keys_read reads back. */
+void keys_write(const struct keys_table *table, struct buf *out);
 /** The whole file into `buf`.  E_NOT_FOUND without an error text when there is none.
  *  Errors: IO, INVALID (others may write it), LIMIT. */
 MUST_USE enum status keys_read_file(const char *path, struct buf *buf, struct error *err);

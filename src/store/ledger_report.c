@@ -11,7 +11,7 @@
 
 #ifdef KONTOR_WITH_SQLITE
 
-#include <sqlite3.h>
+#include "store/ledger_report_internal.h"
 
 #define BUSY_MS 5000
 #define URI_BYTES_MAX 16384
@@ -27,7 +27,7 @@ struct ledger_report {
 static const char *const columns[] = {"key_id", "route_model", "provider", "team", "day",
                                       "upstream"};
 
-static enum status failed(struct ledger_report *r, int rc, struct error *err)
+enum status ledger_report_failed(struct ledger_report *r, int rc, struct error *err)
 {
     switch (rc & 0xFF) {
     case SQLITE_NOTADB:
@@ -56,19 +56,19 @@ static enum status failed(struct ledger_report *r, int rc, struct error *err)
     }
 }
 
-static enum status prepare(struct ledger_report *r, const char *sql, sqlite3_stmt **ret,
-                           struct error *err)
+enum status ledger_report_prepare(struct ledger_report *r, const char *sql, sqlite3_stmt **ret,
+                                  struct error *err)
 {
     int rc = sqlite3_prepare_v2(r->db, sql, -1, ret, NULL);
 
-    return rc == SQLITE_OK ? OK : failed(r, rc, err);
+    return rc == SQLITE_OK ? OK : ledger_report_failed(r, rc, err);
 }
 
-static enum status read_number(struct ledger_report *r, const char *sql, int64_t *ret,
-                               struct error *err)
+enum status ledger_report_number(struct ledger_report *r, const char *sql, int64_t *ret,
+                                 struct error *err)
 {
     sqlite3_stmt *s = NULL;
-    enum status status = prepare(r, sql, &s, err);
+    enum status status = ledger_report_prepare(r, sql, &s, err);
     int rc;
 
     if (status != OK) {
@@ -78,20 +78,25 @@ static enum status read_number(struct ledger_report *r, const char *sql, int64_t
     if (rc == SQLITE_ROW) {
         *ret = sqlite3_column_int64(s, 0);
     } else {
-        status = failed(r, rc, err);
+        status = ledger_report_failed(r, rc, err);
     }
     sqlite3_finalize(s);
     return status;
+}
+
+sqlite3 *ledger_report_db(struct ledger_report *r)
+{
+    return r->db;
 }
 
 static enum status check_schema(struct ledger_report *r, struct error *err)
 {
     int64_t application = 0;
     int64_t version = 0;
-    enum status rc = read_number(r, "PRAGMA application_id", &application, err);
+    enum status rc = ledger_report_number(r, "PRAGMA application_id", &application, err);
 
     if (rc == OK) {
-        rc = read_number(r, "PRAGMA user_version", &version, err);
+        rc = ledger_report_number(r, "PRAGMA user_version", &version, err);
     }
     if (rc != OK) {
         return rc;
@@ -153,7 +158,7 @@ enum status ledger_report_open(const char *folder, struct ledger_report **ret_re
         sqlite3_busy_timeout(r->db, BUSY_MS);
         status = check_schema(r, err);
     } else {
-        status = failed(r, rc, err);
+        status = ledger_report_failed(r, rc, err);
     }
 out:
     buf_done(&uri);
@@ -238,7 +243,7 @@ static enum status add_rows(struct ledger_report *r, sqlite3_stmt *s,
     }
     buf_done(&names);
     if (status == OK && rc != SQLITE_DONE) {
-        return failed(r, rc, err);
+        return ledger_report_failed(r, rc, err);
     }
     return status;
 }
@@ -259,7 +264,7 @@ enum status ledger_report_sums(struct ledger_report *r, enum ledger_report_by by
              " WHERE day BETWEEN ? AND ? ORDER BY %s, currency",
              by == LEDGER_REPORT_DAY ? "date(" : "", columns[by],
              by == LEDGER_REPORT_DAY ? " * 86400, 'unixepoch')" : "", columns[by]);
-    rc = prepare(r, sql, &s, err);
+    rc = ledger_report_prepare(r, sql, &s, err);
     if (rc != OK) {
         return rc;
     }
@@ -284,7 +289,7 @@ enum status ledger_report_spent(struct ledger_report *r, enum ledger_report_by b
 
         snprintf(sql, sizeof(sql),
                  "SELECT cost_nano FROM daily WHERE day BETWEEN ? AND ? AND %s = ?", columns[by]);
-        status = prepare(r, sql, s, err);
+        status = ledger_report_prepare(r, sql, s, err);
         if (status != OK) {
             return status;
         }
@@ -298,7 +303,7 @@ enum status ledger_report_spent(struct ledger_report *r, enum ledger_report_by b
     if (rc == SQLITE_DONE) {
         *ret_nano = nano;
     } else {
-        status = failed(r, rc, err);
+        status = ledger_report_failed(r, rc, err);
     }
     sqlite3_reset(*s);
     return status;

@@ -13,10 +13,10 @@
 
 #define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
 
-/* What the next lookups say.  Written between lookups only; the thread's start orders it. */
-static uint16_t ports[4];
-static uint32_t n_ports;
-static uint32_t hang_ms;
+/* What the next lookups say. */
+static _Atomic uint16_t ports[4];
+static atomic_uint n_ports;
+static atomic_uint hang_ms;
 static atomic_uint n_lookups;
 
 static void lookup(const char *host, uint16_t port, struct http_resolved *ret)
