@@ -32,9 +32,6 @@ static const struct command commands[] = {
      cmd_ledger_run, &cmd_ledger_options},
     {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them",
      cmd_keys_run, &cmd_keys_options},
-    {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them",
-     cmd_keys_run, &cmd_keys_options},
-    {"config", "check the configuration of the gateway", cmd_config_run, &cmd_config_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };
