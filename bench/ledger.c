@@ -91,7 +91,7 @@ static double plain_writes(const char *folder, uint64_t n)
 
 int main(int argc, char **argv)
 {
-    uint64_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000;
+    uint64_t n = 200000;
     char folder[4096] = "/tmp/kontor-bench-XXXXXX";
     struct ledger_options options = {.folder = folder};
     struct ledger *l = NULL;
@@ -100,6 +100,10 @@ int main(int argc, char **argv)
     double whole_s;
     double prepare_s;
 
+    if (argc > 1 && str_to_u64(str_from_c(argv[1]), &n) != OK) {
+        fprintf(stderr, "no number: %s\n", argv[1]);
+        return 2;
+    }
     if (argc > 2) {
         snprintf(folder, sizeof(folder), "%s", argv[2]);
     } else if (mkdtemp(folder) == NULL) {

@@ -1,4 +1,4 @@
-/* cmd_keys.h - `kontor keys create|list|rotate|revoke|token`: the key file and tokens for its keys. */
+/* cmd_keys.h - `kontor keys create|list|rotate|revoke|token`: the key file, and tokens. */
 #ifndef APP_CMD_KEYS_H
 #define APP_CMD_KEYS_H
 

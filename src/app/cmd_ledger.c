@@ -207,8 +207,8 @@ static int report(const struct option_values *v)
     if (rc == E_LIMIT) {
         error_set(&err, rc, "the report has too many rows: ask for fewer days");
     }
-    code = rc == OK ? print(&r, &c, option_string(v, "format"))
-                    : command_failed("ledger", err.text);
+    code =
+        rc == OK ? print(&r, &c, option_string(v, "format")) : command_failed("ledger", err.text);
 out:
     ledger_report_close(ledger);
     free(c.rows);

@@ -114,8 +114,8 @@ static uint32_t make_totals(const struct ledger_view *v,
             continue; // no list of currencies is that long
         }
         if (at == n) {
-            totals[n++] = (struct ledger_report_row){.group = STR("total"),
-                                                     .currency = v->rows[i].currency};
+            totals[n++] =
+                (struct ledger_report_row){.group = STR("total"), .currency = v->rows[i].currency};
         }
         add(&totals[at], &v->rows[i]);
     }
@@ -224,9 +224,10 @@ static void put_json_row(struct buf *out, const char *by, const struct ledger_re
     buf_append_c(out, "\"currency\": ");
     json_write_string(out, r->currency);
     buf_printf(out,
-               ", \"requests\": %" PRId64 ", \"estimated\": %" PRId64 ", \"prompt_tokens\": %" PRId64
-               ", \"cached_tokens\": %" PRId64 ", \"completion_tokens\": %" PRId64
-               ", \"reasoning_tokens\": %" PRId64 ", \"cost\": \"%s\", \"cost_nano\": %" PRId64 "}",
+               ", \"requests\": %" PRId64 ", \"estimated\": %" PRId64
+               ", \"prompt_tokens\": %" PRId64 ", \"cached_tokens\": %" PRId64
+               ", \"completion_tokens\": %" PRId64 ", \"reasoning_tokens\": %" PRId64
+               ", \"cost\": \"%s\", \"cost_nano\": %" PRId64 "}",
                r->n_requests, r->n_estimated, r->prompt_tokens, r->cached_tokens,
                r->completion_tokens, r->reasoning_tokens, money, r->cost_nano);
 }

@@ -16,8 +16,8 @@
 #define LEDGER_VIEW_MONEY_MAX 32
 
 struct ledger_view {
-    const char *by; // heading of the first column: "key", "day"
-    struct str from, to; // "YYYY-MM-DD" or empty
+    const char *by;                 // heading of the first column: "key", "day"
+    struct str from, to;            // "YYYY-MM-DD" or empty
     struct ledger_report_row *rows; // [n_rows] ordered by group and currency
     uint32_t n_rows;
 };

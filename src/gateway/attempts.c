@@ -364,6 +364,11 @@ void attempts_failed(struct attempt *a, const struct attempt_failure *failure)
     }
 }
 
+void attempts_head(struct attempt *a)
+{
+    set_timer(a->call);
+}
+
 bool attempts_won(struct attempt *a)
 {
     struct call *call = a->call;
@@ -384,7 +389,9 @@ bool attempts_won(struct attempt *a)
     a->won = true;
     metrics_observe(a->server->meters.first_byte, (double)(a->first_byte_ns - a->begun_ns) / 1e9);
     (void)call->sink->ops->push(call->sink, &start);
-    http_exchange_drop_body(call->x); // sent, and not needed for another attempt any more
+    if (call->relays_stream) {
+        http_exchange_drop_body(call->x); // sent, and not needed for another attempt any more
+    }
     return true;
 }
 
@@ -440,9 +447,13 @@ static void set_timer(struct call *call)
     for (uint32_t i = 0; i < t->n_live; i++) {
         const struct attempt *a = t->live[i];
 
-        if (a->first_byte_ns == 0) {
-            due = earlier(due, earlier(first_byte_due(a), gate_due(a)));
+        if (a->first_byte_ns == 0) { // up to the head the HTTP client keeps the time
+            due = earlier(due, gate_due(a));
+            due = a->reader_open ? earlier(due, first_byte_due(a)) : due;
         }
+    }
+    if (due == UINT64_MAX && t->timer.event == NULL) {
+        return; // most calls need no timer
     }
     t->timer.on_due = on_due;
     t->timer.user = call;
@@ -495,7 +506,7 @@ static void on_due(void *user)
     for (uint32_t i = 0; i < t->n_live; i++) {
         struct attempt *a = t->live[i];
 
-        if (a->first_byte_ns == 0 && now_ns >= first_byte_due(a)) {
+        if (a->first_byte_ns == 0 && a->reader_open && now_ns >= first_byte_due(a)) {
             attempts_failed(a, &timeout); // the call may be gone
             return;
         }

@@ -95,6 +95,8 @@ uint64_t stage_route_wait_ms(struct call *call);
 
 /* --- attempts.c, called by upstream_openai.c --- */
 
+/** A good head of a stream is here; its first event has a deadline. */
+void attempts_head(struct attempt *a);
 /** The first event is here: this attempt's answer is the one.  Builds the sinks.  False: no memory;
  *  the attempt must fail. */
 bool attempts_won(struct attempt *a);

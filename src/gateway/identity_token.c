@@ -52,9 +52,8 @@ static enum status deny(struct chat_failure *f, const char *why)
 
 /* --- a token of ours --- */
 
-static enum status as_key(struct identity *id, const struct json_value *claims,
-                          struct arena *arena, int64_t now_s, struct identity_caller *c,
-                          struct chat_failure *f)
+static enum status as_key(struct identity *id, const struct json_value *claims, struct arena *arena,
+                          int64_t now_s, struct identity_caller *c, struct chat_failure *f)
 {
     const struct str named = json_string_or(json_get(claims, STR("api_key")), STR(""));
     const struct keys_key *key = NULL;
@@ -171,7 +170,7 @@ enum status identity_token_check(struct identity *id, struct str token, struct a
                                  int64_t now_s, struct identity_caller *ret_caller,
                                  struct chat_failure *ret_failure)
 {
-    static const struct jwt_rules no_rules = {.issuer = {NULL, 0}, .audience = {NULL, 0}};
+    struct jwt_rules rules = {.now_s = now_s}; // our own tokens name no issuer and no audience
     const struct jwt_key *keys = NULL;
     const char *why = "";
     struct jwt_claims claims;
@@ -191,7 +190,11 @@ enum status identity_token_check(struct identity *id, struct str token, struct a
     } else if (id->jwks != NULL) {
         keys = jwks_keys(id->jwks, &n_keys);
     }
-    rc = jwt_accept(&t, keys, n_keys, ours ? &no_rules : &id->rules, now_s, arena, &claims, &why);
+    if (!ours) {
+        rules.issuer = id->rules.issuer;
+        rules.audience = id->rules.audience;
+    }
+    rc = jwt_accept(&t, keys, n_keys, &rules, arena, &claims, &why);
     if (rc == E_NOT_FOUND) {
         return ours ? deny(ret_failure, why) : unknown_key(id, why, ret_failure);
     }

@@ -68,8 +68,8 @@ static EVP_PKEY *read_rsa(const struct json_value *key)
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY *pkey = NULL;
 
-    if (n != NULL && e != NULL && build != NULL && BN_num_bits(n) >= RSA_BITS_MIN &&
-        BN_is_odd(n) && BN_is_odd(e) && !BN_is_one(e) &&
+    if (n != NULL && e != NULL && build != NULL && BN_num_bits(n) >= RSA_BITS_MIN && BN_is_odd(n) &&
+        BN_is_odd(e) && !BN_is_one(e) &&
         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1) {
         pkey = from_params("RSA", build);

@@ -260,7 +260,7 @@ static const struct jwt_key *choose(const struct jwt *t, const struct jwt_key *k
 }
 
 enum status jwt_accept(const struct jwt *token, const struct jwt_key *keys, uint32_t n_keys,
-                       const struct jwt_rules *rules, int64_t now_s, struct arena *arena,
+                       const struct jwt_rules *rules, struct arena *arena,
                        struct jwt_claims *ret_claims, const char **ret_why)
 {
     const struct jwt_key *key = choose(token, keys, n_keys);
@@ -275,7 +275,7 @@ enum status jwt_accept(const struct jwt *token, const struct jwt_key *keys, uint
         return deny(ret_why, "its signature is wrong");
     }
     rc = read_object(token->payload, arena, &claims.root, ret_why);
-    rc = rc != OK ? rc : judge_times(claims.root, now_s, &claims.expires_s, ret_why);
+    rc = rc != OK ? rc : judge_times(claims.root, rules->now_s, &claims.expires_s, ret_why);
     rc = rc != OK ? rc : judge_parties(claims.root, rules, ret_why);
     if (rc == OK) {
         *ret_claims = claims;

@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #define JWT_BYTES_MAX 8192
-#define JWT_LEEWAY_S 30            // clocks differ
-#define JWT_SECRET_BYTES_MIN 32    // of HS256 (RFC 7518, section 3.2)
+#define JWT_LEEWAY_S 30         // clocks differ
+#define JWT_SECRET_BYTES_MIN 32 // of HS256 (RFC 7518, section 3.2)
 #define JWT_KID_BYTES_MAX 256
 #define JWT_SIGNATURE_BYTES_MAX 1024
 
@@ -49,6 +49,7 @@ struct jwt {
 struct jwt_rules {
     struct str issuer;   // empty: not asked for
     struct str audience; // empty: not asked for
+    int64_t now_s;       // unix time
 };
 
 struct jwt_claims {
@@ -70,9 +71,8 @@ MUST_USE enum status jwt_parse(struct str token, struct arena *arena, struct jwt
  * above.
  */
 MUST_USE enum status jwt_accept(const struct jwt *token, const struct jwt_key *keys,
-                                uint32_t n_keys, const struct jwt_rules *rules, int64_t now_s,
-                                struct arena *arena, struct jwt_claims *ret_claims,
-                                const char **ret_why);
+                                uint32_t n_keys, const struct jwt_rules *rules, struct arena *arena,
+                                struct jwt_claims *ret_claims, const char **ret_why);
 /** Append a HS256 token {"api_key", "iat", "exp"}.  Ask buf_status afterwards. */
 void jwt_mint(struct buf *out, struct str secret, struct str api_key, int64_t issued_s,
               int64_t expires_s);

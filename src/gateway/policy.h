@@ -74,14 +74,14 @@ MUST_USE enum status policy_permit(const struct settings *settings,
                                    struct permit *ret_permit);
 /** Permit for health probes and metrics of an upstream: no bytes of any request. */
 void policy_permit_probe(struct permit *ret_permit);
+/** Permit for fetching a public key set: no bytes of any request; static. */
+const struct permit *policy_permit_key_set(void);
 /** As policy_permit, the permit in `arena`.  Errors also: NO_MEMORY. */
 MUST_USE enum status policy_lend(const struct settings *settings, const struct policy_facts *facts,
                                  const struct policy_decision *decision, uint32_t pool,
                                  struct arena *arena, const struct permit **ret_permit);
 /** As policy_permit_probe, the permit in `arena`; NULL without memory. */
 const struct permit *policy_lend_probe(struct arena *arena);
-/** Permit for fetching a public key set: no bytes of any request; static. */
-const struct permit *policy_permit_key_set(void);
 /** "allowed", "denied_rule" ... for records, metrics and logs. */
 const char *policy_verdict_name(enum policy_verdict verdict);
 /** What the client is told when the verdict is not POLICY_ALLOWED (CHECKed): 403, or 404 for a

@@ -117,6 +117,9 @@ struct str http_exchange_body(const struct http_exchange *x)
 void http_exchange_drop_body(struct http_exchange *x)
 {
     buf_done(&x->body);
+    if (x->conn != NULL && x->conn->in.len == 0) {
+        buf_done(&x->conn->in);
+    }
 }
 
 struct arena *http_exchange_arena(struct http_exchange *x)

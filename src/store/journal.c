@@ -33,8 +33,8 @@ struct journal {
     uint64_t segment_bytes;
     int fd; // of the current segment, -1: none
     uint64_t nonce;
-    uint64_t end;       // where the next record goes; bytes behind it are of a failed write
-    uint32_t next;      // number of the next segment
+    uint64_t end;             // where the next record goes; bytes behind it are of a failed write
+    uint32_t next;            // number of the next segment
     struct segment *segments; // owned, ascending; the current one is the last
     uint32_t n_segments;
     uint32_t segments_cap;
@@ -228,8 +228,8 @@ static enum status sync_folder(const char *folder, struct error *err)
 
 /* --- writing -------------------------------------------------------------------------------- */
 
-enum status journal_create(const char *folder, uint64_t segment_bytes,
-                           struct journal **ret_journal, struct error *err)
+enum status journal_create(const char *folder, uint64_t segment_bytes, struct journal **ret_journal,
+                           struct error *err)
 {
     uint32_t *existing = NULL;
     uint32_t n_existing = 0;

@@ -13,7 +13,7 @@
 
 struct keys_file;
 
-/** Lock, and read what is there; a missing file is an empty one.  Errors: BUSY (another editor holds
+/** Lock, and read what is there; a missing file is an empty one.  Errors: BUSY (another editor has
  *  the lock), IO, INVALID, LIMIT, NO_MEMORY. */
 MUST_USE enum status keys_file_open(const char *path, struct keys_file **ret_file,
                                     struct error *err);

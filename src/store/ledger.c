@@ -39,8 +39,8 @@ struct rows {
 };
 
 struct ledger {
-    char *folder;   // owned, immutable
-    bool sync;      // immutable
+    char *folder;                // owned, immutable
+    bool sync;                   // immutable
     uint32_t commit_rows_max;    // immutable
     uint32_t commit_interval_ms; // immutable
     int lock_fd;                 // owned, immutable
@@ -50,12 +50,12 @@ struct ledger {
     pthread_mutex_t lock;        // guards everything below but what the writer owns
     struct journal *journal;     // owned
     struct ledger_pending_table open;
-    struct rows queue;      // settled, not taken by the writer
-    uint64_t n_taken;       // rows in the writer's hands
-    uint64_t n_settled;     // since ledger_open
-    uint64_t oldest_ns;     // since when the oldest row waits, 0: none
+    struct rows queue;  // settled, not taken by the writer
+    uint64_t n_taken;   // rows in the writer's hands
+    uint64_t n_settled; // since ledger_open
+    uint64_t oldest_ns; // since when the oldest row waits, 0: none
     uint64_t writer_oldest_ns;
-    bool writer_waits;      // for anything at all: wake it at the first row
+    bool writer_waits; // for anything at all: wake it at the first row
     bool stopping;
     bool journal_failing; // its last write failed
     bool database_failing;
@@ -367,7 +367,8 @@ static void remove_segments(struct ledger *l, const uint32_t *segments, uint32_t
 
         if (journal_remove(l->folder, segments[i], &why) != OK) {
             pthread_mutex_lock(&l->lock);
-            note_failure(l, &l->journal_failing, &why); // replayed at the next start: nothing is doubled
+            note_failure(l, &l->journal_failing,
+                         &why); // replayed at the next start: nothing is doubled
             pthread_mutex_unlock(&l->lock);
         }
     }

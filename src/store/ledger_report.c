@@ -13,7 +13,7 @@
 
 #include "store/ledger_report_internal.h"
 
-#define BUSY_MS 5000
+#define BUSY_MS 2000
 #define URI_BYTES_MAX 16384
 
 struct ledger_report {
@@ -24,22 +24,24 @@ struct ledger_report {
 };
 
 /* In the order of enum ledger_report_by. */
-static const char *const columns[] = {"key_id", "route_model", "provider", "team", "day",
-                                      "upstream"};
+static const char *const columns[] = {"key_id", "route_model", "provider",
+                                      "team",   "day",         "upstream"};
 
 enum status ledger_report_failed(struct ledger_report *r, int rc, struct error *err)
 {
     switch (rc & 0xFF) {
     case SQLITE_NOTADB:
-        return error_set(err, E_INVALID,
-                         "%s is not an SQLite database. Restore it from a backup; the gateway makes "
-                         "a new one when the file is moved away",
-                         r->path);
+        return error_set(
+            err, E_INVALID,
+            "%s is not an SQLite database. Restore it from a backup; the gateway makes "
+            "a new one when the file is moved away",
+            r->path);
     case SQLITE_CORRUPT:
-        return error_set(err, E_INVALID,
-                         "%s is damaged (%s). Stop the gateway, then restore the file from a backup "
-                         "or let `sqlite3 %s .recover` save what it can",
-                         r->path, sqlite3_errmsg(r->db), r->path);
+        return error_set(
+            err, E_INVALID,
+            "%s is damaged (%s). Stop the gateway, then restore the file from a backup "
+            "or let `sqlite3 %s .recover` save what it can",
+            r->path, sqlite3_errmsg(r->db), r->path);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return error_set(err, E_BUSY,
@@ -105,8 +107,8 @@ static enum status check_schema(struct ledger_report *r, struct error *err)
         return error_set(err, E_INVALID, "%s is not the ledger of a gateway", r->path);
     }
     if (version != LEDGER_SCHEMA_VERSION) {
-        return error_set(err, E_INVALID, "%s has layout %lld, this program reads layout %d", r->path,
-                         (long long)version, LEDGER_SCHEMA_VERSION);
+        return error_set(err, E_INVALID, "%s has layout %lld, this program reads layout %d",
+                         r->path, (long long)version, LEDGER_SCHEMA_VERSION);
     }
     return OK;
 }
@@ -214,8 +216,8 @@ static enum status add_rows(struct ledger_report *r, sqlite3_stmt *s,
         rc = sqlite3_step(s);
         group = rc == SQLITE_ROW ? column_text(s, 0) : (struct str){NULL, 0};
         currency = rc == SQLITE_ROW ? column_text(s, 1) : (struct str){NULL, 0};
-        if (row.n_requests > 0 && (rc != SQLITE_ROW || !str_eq(group, row.group) ||
-                                   !str_eq(currency, row.currency))) {
+        if (row.n_requests > 0 &&
+            (rc != SQLITE_ROW || !str_eq(group, row.group) || !str_eq(currency, row.currency))) {
             if (rc == SQLITE_ROW || rc == SQLITE_DONE) {
                 status = on_row(user, &row);
             }

@@ -23,8 +23,7 @@ static enum status spent_of(struct ledger_report *report, const struct limits_ru
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (str_starts(rule->subject, kinds[i].prefix)) {
-            struct str group =
-                str_slice(rule->subject, kinds[i].prefix.len, rule->subject.len);
+            struct str group = str_slice(rule->subject, kinds[i].prefix.len, rule->subject.len);
 
             return ledger_report_spent(report, kinds[i].by, group, first_day, INT64_MAX, ret_nano,
                                        err);
@@ -34,9 +33,8 @@ static enum status spent_of(struct ledger_report *report, const struct limits_ru
     return OK;
 }
 
-enum status ledger_spent_read(const char *folder, const struct limits_rule *rules,
-                              uint32_t n_rules, int64_t now_ms, int64_t *ret_spent_nano,
-                              struct error *err)
+enum status ledger_spent_read(const char *folder, const struct limits_rule *rules, uint32_t n_rules,
+                              int64_t now_ms, int64_t *ret_spent_nano, struct error *err)
 {
     struct ledger_report *report = NULL;
     enum status rc = ledger_report_open(folder, &report, err);

@@ -49,11 +49,12 @@ static enum status failed(struct ledger_sqlite *db, int rc, const char *what, st
         return error_set(err, E_IO, "%s: the disk is full", db->path);
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-        return error_set(err, E_INVALID,
-                         "%s is damaged (%s). Move it away with its -wal and -shm files, restore it "
-                         "from a backup or let `sqlite3 %s .recover` save what it can; the journal "
-                         "beside it is complete on its own",
-                         db->path, text, db->path);
+        return error_set(
+            err, E_INVALID,
+            "%s is damaged (%s). Move it away with its -wal and -shm files, restore it "
+            "from a backup or let `sqlite3 %s .recover` save what it can; the journal "
+            "beside it is complete on its own",
+            db->path, text, db->path);
     default:
         return error_set(err, E_IO, "%s: cannot %s: %s", db->path, what, text);
     }
@@ -104,7 +105,8 @@ static enum status check_schema(struct ledger_sqlite *db, struct error *err)
     }
     if (application != LEDGER_SCHEMA_APPLICATION) {
         return error_set(err, E_INVALID,
-                         "%s is a database of another program; name another state folder", db->path);
+                         "%s is a database of another program; name another state folder",
+                         db->path);
     }
     if (version != LEDGER_SCHEMA_VERSION) {
         return error_set(err, E_INVALID,
@@ -129,10 +131,8 @@ static enum status prepare_all(struct ledger_sqlite *db, struct error *err)
         sqlite3_stmt **statement;
         const char *sql;
     } all[] = {
-        {&db->begin, "BEGIN IMMEDIATE"},
-        {&db->commit, "COMMIT"},
-        {&db->rollback, "ROLLBACK"},
-        {&db->insert, LEDGER_SCHEMA_INSERT_SQL},
+        {&db->begin, "BEGIN IMMEDIATE"},   {&db->commit, "COMMIT"},
+        {&db->rollback, "ROLLBACK"},       {&db->insert, LEDGER_SCHEMA_INSERT_SQL},
         {&db->add, LEDGER_SCHEMA_ADD_SQL},
     };
     enum status rc = OK;
@@ -158,8 +158,9 @@ enum status ledger_sqlite_open(const char *folder, struct ledger_sqlite **ret_db
         rc = error_set(err, E_INVALID, "the path of the state folder is too long");
         goto out;
     }
-    sql_rc = sqlite3_open_v2(db->path, &db->db,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    sql_rc =
+        sqlite3_open_v2(db->path, &db->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (sql_rc != SQLITE_OK) {
         rc = failed(db, sql_rc, "open it", err);
         goto out;
@@ -358,8 +359,8 @@ static enum status add_to_sums(struct ledger_sqlite *db, const struct ledger_ent
 static void bind_entry(sqlite3_stmt *s, const struct ledger_entry *e)
 {
     const struct ledger_reservation *r = &e->reservation;
-    const struct str texts[] = {r->request_id, r->currency, r->key_id,   r->team,
-                                r->route_model, r->provider, r->model,   e->upstream,
+    const struct str texts[] = {r->request_id,  r->currency, r->key_id, r->team,
+                                r->route_model, r->provider, r->model,  e->upstream,
                                 e->cause,       e->label,    e->rule};
     const int64_t numbers[] = {
         e->end_ms,

@@ -77,8 +77,7 @@ static enum status on_record(void *user, uint8_t type, struct str payload)
             return E_NO_MEMORY;
         }
         r->settled = true;
-    } else if (type != LEDGER_RECORD_PROGRESS ||
-               ledger_record_get_progress(payload, &mark) != OK) {
+    } else if (type != LEDGER_RECORD_PROGRESS || ledger_record_get_progress(payload, &mark) != OK) {
         all->result->n_damaged++;
     }
     return OK;
@@ -128,8 +127,8 @@ static enum status compare_requests(struct ledger_report *report, struct request
                                     struct error *err)
 {
     sqlite3_stmt *s = NULL;
-    enum status status = ledger_report_prepare(
-        report, "SELECT 1 FROM entries WHERE request_id = ?", &s, err);
+    enum status status =
+        ledger_report_prepare(report, "SELECT 1 FROM entries WHERE request_id = ?", &s, err);
 
     for (uint32_t slot = 0; status == OK && slot < SLOTS; slot++) {
         for (const struct request *r = all->slots[slot]; r != NULL; r = r->next) {
@@ -191,13 +190,15 @@ static enum status compare_sums(struct ledger_report *report, struct ledger_veri
                                 sum_final) != SQLITE_OK) {
         return error_set(err, E_NO_MEMORY, "no memory to check the ledger");
     }
-    rc = ledger_report_number(
-        report, "SELECT count(*) FROM (" DAILY_SQL " EXCEPT SELECT * FROM (" ENTRIES_SQL "))",
-        &extra, err);
+    rc = ledger_report_number(report,
+                              "SELECT count(*) FROM (" DAILY_SQL
+                              " EXCEPT SELECT * FROM (" ENTRIES_SQL "))",
+                              &extra, err);
     if (rc == OK) {
-        rc = ledger_report_number(
-            report, "SELECT count(*) FROM (SELECT * FROM (" ENTRIES_SQL ") EXCEPT " DAILY_SQL ")",
-            &missing, err);
+        rc = ledger_report_number(report,
+                                  "SELECT count(*) FROM (SELECT * FROM (" ENTRIES_SQL
+                                  ") EXCEPT " DAILY_SQL ")",
+                                  &missing, err);
     }
     v->n_days_wrong = (uint64_t)(extra > missing ? extra : missing);
     return rc;
@@ -254,7 +255,8 @@ enum status ledger_verify_run(const char *folder, struct ledger_verify *ret, str
     /* The journal first: what leaves it meanwhile is in the snapshot that follows. */
     v.n_set_aside = count_set_aside(folder);
     rc = read_journal(folder, &all, err);
-    if (rc == OK && sqlite3_exec(ledger_report_db(report), "BEGIN", NULL, NULL, NULL) != SQLITE_OK) {
+    if (rc == OK &&
+        sqlite3_exec(ledger_report_db(report), "BEGIN", NULL, NULL, NULL) != SQLITE_OK) {
         rc = error_set(err, E_IO, "cannot read the ledger in %s", folder);
     }
     if (rc == OK) { // the snapshot begins with the first read

@@ -3,8 +3,6 @@
 
 #include <pthread.h>
 
-/* tidy-allow: prefix because prices_presets() is a part of prices.h */
-
 /* Prices per million tokens as 1000 nano-units per token and unit.  The sheets that these figures
  * come from give one price per model and do not tell input from output, so both are the same here;
  * they do not date their figures either, so the rows carry the day they were noted.  They circulate

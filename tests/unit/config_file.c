@@ -209,7 +209,7 @@ TEST(faults_of_upstreams)
          "f:1:55: warning: insecure: any server may pretend to be this upstream and read its "
          "requests; name its authority in ca instead\n"},
         {"upstreams: [{name: u, url: https://a, tls: {key: /no/such}}]\n" REST,
-         "f:1:39: error: certificate and key belong together; certificate is missing\n"
+         "f:1:45: error: key without certificate\n"
          "f:1:50: error: key: cannot read /no/such: No such file or directory\n"},
         {"upstreams: [{name: u, url: http://a, models: {a: [b]}}]\n" REST,
          "f:1:50: error: models must be one value; this is a list\n"},
@@ -264,6 +264,8 @@ TEST(faults_of_pools_models_and_rules)
          "f:4:44: error: models: there is no model \"mm\"; did you mean \"m\"?\n"},
         {BASE "policy: {rules: [{name: a, when: {models: [other]}, deny: true}]}\n",
          "f:4:44: error: models: there is no model \"other\" under models\n"},
+        {BASE "policy: {rules: [{name: a, when: {teams: [t]}, allow: [p], regions: [eu]}]}\n",
+         "f:4:70: warning: regions: no pool or upstream is in eu: the rule allows nothing there\n"},
         {BASE "policy:\n  rules:\n    - {name: a, allow: [p]}\n    - {name: b, deny: true}\n",
          "f:7:7: warning: this rule is never reached: rule a before it matches everything\n"},
     };
@@ -284,6 +286,8 @@ TEST(faults_of_listeners_auth_limits_and_prices)
          "f:1:35: error: certificate and key belong together; key is missing\n"},
         {"listen: [{address: '127.0.0.1:1', certificate: /no/such, key: /dev/null}]\n" BASE,
          "f:1:48: error: certificate: cannot read /no/such: No such file or directory\n"},
+        {"listen: [{address: '127.0.0.1:1', client_ca: /dev/null}]\n" BASE,
+         "f:1:35: error: client_ca needs TLS: name certificate and key\n"},
         {"listen: ['127.0.0.1:1', '127.0.0.1:1']\n" BASE,
          "f:1:25: error: duplicate address \"127.0.0.1:1\"; the first one is on line 1\n"},
         {"auth: {keys: true}\n" BASE,
@@ -303,8 +307,13 @@ TEST(faults_of_listeners_auth_limits_and_prices)
               "  - {provider: own, model: m, input: 1, output: 1, valid_from: 2026-01-01, source: "
               "x}\n",
          "f:6:5: error: a second price of own, model m, from 2026-01-01\n"},
+        {BASE "limits: [{subject: team:x, money: '5'}]\n",
+         "f:1:20: warning: no price of provider own is known: requests to upstream u count as "
+         "free\n"},
         {BASE "prices: [{provider: x, model: m, input: 1, output: 1, valid_from: 2026-01-01, "
               "source: x}]\n",
+         "f:1:20: warning: no price of provider own is known: requests to upstream u count as "
+         "free\n"
          "f:4:21: warning: provider: no upstream has the provider x\n"},
     };
 
@@ -428,7 +437,7 @@ static struct config_file load(const char *path)
 static const char everything[] =
     "listen:\n"
     "  - '127.0.0.1:8080'\n"
-    "  - {address: '[::1]:8443', certificate: cert.pem, key: cert.pem}\n"
+    "  - {address: '[::1]:8443', certificate: cert.pem, key: cert.pem, client_ca: cert.pem}\n"
     "state_dir: state\n"
     "durability: power-loss\n"
     "auth:\n"
@@ -511,6 +520,7 @@ static void expect_top(const struct settings *s, const char *folder)
     snprintf(path, sizeof(path), "%s/cert.pem", folder);
     EXPECT_EQ_C_STR(s->listeners[1].certificate_file.ptr, path);
     EXPECT_EQ_C_STR(s->listeners[1].key_file.ptr, path);
+    EXPECT_EQ_C_STR(s->listeners[1].client_ca_file.ptr, path);
     snprintf(path, sizeof(path), "%s/state", folder);
     EXPECT_EQ_C_STR(s->state_dir.ptr, path);
     snprintf(path, sizeof(path), "%s/state/keys.json", folder);

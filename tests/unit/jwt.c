@@ -197,12 +197,14 @@ static struct outcome judge(struct str token, const struct jwt_key *keys, uint32
     struct arena *arena = arena_create(ARENA_BYTES);
     struct guard g = guard_copy(token);
     struct outcome o = {.why = ""};
+    struct jwt_rules dated = *rules;
     struct jwt_claims claims;
     struct jwt t;
 
+    dated.now_s = now_s;
     o.rc = jwt_parse(g.text, arena, &t, &o.why);
     if (o.rc == OK) {
-        o.rc = jwt_accept(&t, keys, n_keys, rules, now_s, arena, &claims, &o.why);
+        o.rc = jwt_accept(&t, keys, n_keys, &dated, arena, &claims, &o.why);
     }
     guard_done(&g);
     arena_destroy(arena);
@@ -310,12 +312,13 @@ TEST(rfc_7515_rs256)
         "DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\",\"e\":\"AQAB\"}";
 
     EXPECT_OK(
-        judge_rfc(jwk, "eyJhbGciOiJSUzI1NiJ9." RFC_PAYLOAD
-                       ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-"
-                       "0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_"
-                       "nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO-"
-                       "-xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9"
-                       "Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw")
+        judge_rfc(jwk,
+                  "eyJhbGciOiJSUzI1NiJ9." RFC_PAYLOAD
+                  ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-"
+                  "0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_"
+                  "nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO-"
+                  "-xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9"
+                  "Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw")
             .rc);
 }
 
@@ -337,9 +340,10 @@ TEST(rfc_8037_ed25519)
     static const char jwk[] = "{\"kty\":\"OKP\",\"crv\":\"Ed25519\","
                               "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}";
     struct outcome o =
-        judge_rfc(jwk, "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."
-                       "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvp"
-                       "Ar_MuM0KAg");
+        judge_rfc(jwk,
+                  "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."
+                  "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvp"
+                  "Ar_MuM0KAg");
 
     EXPECT_STATUS(o.rc, E_DENIED);
     EXPECT_CONTAINS(o.why, "JSON object");
@@ -359,7 +363,7 @@ TEST(own_tokens_of_each_algorithm)
 
 TEST(no_algorithm_is_no_signature)
 {
-    static const char *const names[] = {"none",  "None", "NONE",  "nOnE", "",     "hs256",
+    static const char *const names[] = {"none",  "None",  "NONE",  "nOnE", "",      "hs256",
                                         "HS384", "PS256", "ES384", "RS1",  "HS256 "};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -431,7 +435,8 @@ TEST(an_algorithm_does_not_change_its_key)
 
 TEST(a_signature_of_another_curve)
 {
-    set_not(sign_with(pairs()->p384, EVP_sha256(), 48, "{\"alg\":\"ES256\",\"kid\":\"e\"}", PAYLOAD),
+    set_not(sign_with(pairs()->p384, EVP_sha256(), 48, "{\"alg\":\"ES256\",\"kid\":\"e\"}",
+                      PAYLOAD),
             "signature is wrong");
     set_not(sign_with(pairs()->ec, EVP_sha256(), 0, "{\"alg\":\"ES256\",\"kid\":\"e\"}", PAYLOAD),
             "signature is wrong"); // DER instead of r and s
@@ -533,8 +538,8 @@ TEST(duplicates_are_refused)
 
 TEST(forms_that_are_no_token)
 {
-    static const char *const texts[] = {"", ".", "..", "...", "a.b", "a.b.c.d", "e30.e30.", ".e30.",
-                                        "e30..e30", "{}.{}.x"};
+    static const char *const texts[] = {"",        ".",        "..",    "...",      "a.b",
+                                        "a.b.c.d", "e30.e30.", ".e30.", "e30..e30", "{}.{}.x"};
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         EXPECT_STATUS(judge_secret(str_from_c(texts[i])).rc, E_DENIED);

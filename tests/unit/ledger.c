@@ -57,8 +57,7 @@ static int64_t ask(const char *sql)
 
     temp_folder_path(&folder, "ledger.db", path);
     EXPECT_EQ_INT(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK ||
-        sqlite3_step(s) != SQLITE_ROW) {
+    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK || sqlite3_step(s) != SQLITE_ROW) {
         FAIL("%s: %s", sql, sqlite3_errmsg(db));
     }
     v = sqlite3_column_int64(s, 0);
@@ -86,8 +85,10 @@ static struct ledger_reservation reservation(const char *id)
 static struct ledger_entry entry(const char *id, int64_t cost)
 {
     return (struct ledger_entry){.reservation = reservation(id),
-                                 .usage = {.prompt_tokens = 11, .completion_tokens = 22,
-                                           .cached_tokens = 3, .reasoning_tokens = 4},
+                                 .usage = {.prompt_tokens = 11,
+                                           .completion_tokens = 22,
+                                           .cached_tokens = 3,
+                                           .reasoning_tokens = 4},
                                  .cost_nano = cost,
                                  .attempts = 1,
                                  .http_status = 200,
@@ -553,8 +554,8 @@ TEST(threads_keep_the_same_books)
 
 TEST(wall_clock_may_say_anything)
 {
-    static const int64_t times[] = {0, -1, -86400000, -86400001, INT64_MAX, INT64_MIN,
-                                    1773144000000};
+    static const int64_t times[] = {0,         -1,        -86400000,    -86400001,
+                                    INT64_MAX, INT64_MIN, 1773144000000};
     struct ledger *l = start();
     struct ledger_verify check = {0};
     struct error err;

@@ -40,7 +40,7 @@ enum stage {
 /* What really happened to one request; written by the child, read after its death. */
 struct witness {
     _Atomic int stage;
-    _Atomic int64_t relayed; // tokens that a client may have seen
+    _Atomic int64_t relayed;   // tokens that a client may have seen
     _Atomic bool write_failed; // of the settle
     int64_t ceiling;           // tokens
     int64_t cost;              // of the settle
@@ -425,7 +425,10 @@ TEST(killed_children_lose_and_double_nothing)
     temp_folder_open(&folder);
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT_TRUE(shared != MAP_FAILED);
-    plan.seed = seed == NULL ? rng_from_system() : strtoull(seed, NULL, 10);
+    plan.seed = rng_from_system();
+    if (seed != NULL) {
+        EXPECT_OK(str_to_u64(str_from_c(seed), &plan.seed));
+    }
     printf("# KONTOR_SEED=%" PRIu64 "\n", plan.seed);
     fflush(stdout);
     for (uint32_t round = 1; round <= n_kills; round++) {

@@ -110,7 +110,7 @@ TEST(tokens_are_refunded_to_the_minute_of_the_reserve)
     EXPECT_STATUS(limits_reserve(l, &huge, NOON, &s), E_LIMIT);
     EXPECT_EQ_U64(s.remaining_tokens, 400);
     EXPECT_EQ_U64(s.retry_after_ms, 0); // never fits
-    hands_ns += 45 * (uint64_t)SECOND; // the first 100 are out
+    hands_ns += 45 * (uint64_t)SECOND;  // the first 100 are out
     EXPECT_STATUS(limits_reserve(l, &huge, NOON, &s), E_LIMIT);
     EXPECT_EQ_U64(s.remaining_tokens, 500);
     limits_destroy(l);
