@@ -30,8 +30,8 @@ static const struct command commands[] = {
     {"config", "check the configuration of the gateway", cmd_config_run, &cmd_config_options},
     {"ledger", "what the gateway's requests cost, and whether the books hold together",
      cmd_ledger_run, &cmd_ledger_options},
-    {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them",
-     cmd_keys_run, &cmd_keys_options},
+    {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them", cmd_keys_run,
+     &cmd_keys_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };

@@ -106,8 +106,8 @@ void arena_reset(struct arena *a)
     a->used = 0;
 }
 
-/* A new chunk for an allocation of `need` bytes: as large as what was used so far, so that the whole
- * doubles, up to a megabyte; larger when asked. */
+/* A new chunk for an allocation of `need` bytes: as large as what was used so far, so that the
+ * whole doubles, up to a megabyte; larger when asked. */
 static bool grow(struct arena *a, size_t need)
 {
     size_t cap = CHUNK_FIRST_BYTES;

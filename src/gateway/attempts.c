@@ -1,8 +1,9 @@
 /* attempts.c - one candidate after the other, until one answers.
  *
- * Order: pools as the decision lists them, members as the pool balances; each is tried once.  Before
- * the first event reaches the client, failing over is free; after it the answer ends with an error
- * event.  How many attempts: attempts_max, and from the second on the budget that all calls share.
+ * Order: pools as the decision lists them, members as the pool balances; each is tried once.
+ * Before the first event reaches the client, failing over is free; after it the answer ends with an
+ * error event.  How many attempts: attempts_max, and from the second on the budget that all calls
+ * share.
  * The first failover goes out at once, later ones after a short random pause; when nobody else is
  * left, a server that named a short Retry-After is asked once more after that time.
  *
@@ -15,11 +16,11 @@
 #include "gateway/gateway_internal.h"
 
 #define NS_PER_MS UINT64_C(1000000)
-#define JITTER_MS_MAX 50       // before the second and later failovers
-#define SHORT_RETRY_MS 2000    // a Retry-After that is waited for
-#define END_GRACE_MS 1000      // for a connection to end cleanly behind its answer
-#define RESTING_MS_MAX 60000   // longest Retry-After of a server that keeps others away
-#define FIRST_BYTE_MS 25000    // without a setting
+#define JITTER_MS_MAX 50     // before the second and later failovers
+#define SHORT_RETRY_MS 2000  // a Retry-After that is waited for
+#define END_GRACE_MS 1000    // for a connection to end cleanly behind its answer
+#define RESTING_MS_MAX 60000 // longest Retry-After of a server that keeps others away
+#define FIRST_BYTE_MS 25000  // without a setting
 
 static void on_due(void *user);
 static void set_timer(struct call *call);
@@ -178,10 +179,11 @@ static enum status give_up(struct call *call)
         const uint64_t wait_ms = t->retry_after_ms == 0 ? 1000 : t->retry_after_ms;
 
         call->retry_after_s = (uint32_t)((wait_ms + 999) / 1000);
-        (void)call_refuse(call, 429, "rate_limit_exceeded", NULL,
-                          "Every server for this model asks for fewer requests. Please try again in "
-                          "%us.",
-                          call->retry_after_s);
+        (void)
+            call_refuse(call, 429, "rate_limit_exceeded", NULL,
+                        "Every server for this model asks for fewer requests. Please try again in "
+                        "%us.",
+                        call->retry_after_s);
         call->cause = CAUSE_UPSTREAM_LIMITED;
         return E_CLOSED;
     }
@@ -300,8 +302,8 @@ static void tell_breaker(struct attempt *a, const struct attempt_failure *f)
 static void note_retry_after(struct attempt *a, const struct attempt_failure *f)
 {
     struct attempts *t = a->call->attempts;
-    const uint64_t rest_ms = f->retry_after_ms > RESTING_MS_MAX ? RESTING_MS_MAX
-                                                                : f->retry_after_ms;
+    const uint64_t rest_ms =
+        f->retry_after_ms > RESTING_MS_MAX ? RESTING_MS_MAX : f->retry_after_ms;
 
     if (f->retry_after_ms == 0) {
         return;

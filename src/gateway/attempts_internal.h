@@ -111,7 +111,8 @@ void attempts_told(struct attempt *a);
 
 /* --- upstream_openai.c --- */
 
-/** Send the request.  OK: one report follows.  Errors: the failure is filled in, nothing follows. */
+/** Send the request.  OK: one report follows.  Errors: the failure is filled in, nothing
+ * follows. */
 MUST_USE enum status upstream_openai_start(struct attempt *a, struct attempt_failure *ret_failure);
 /** Close the connection at once; nothing follows.  Idempotent. */
 void upstream_openai_drop(struct attempt *a);

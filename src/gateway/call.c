@@ -382,11 +382,10 @@ const struct chat_json_token *call_tokens(struct call *call, const struct chat_e
 
 const char *call_cause_name(enum cause cause)
 {
-    static const char *const names[CAUSE_COUNT] = {"done",    "refused",     "unavailable",
-                                                   "failed",  "client_gone", "client_slow",
-                                                   "timeout", "stopped", "denied",
-                                                   "limited", "upstream_limited",
-                                                   "upstream_broke"};
+    static const char *const names[CAUSE_COUNT] = {"done",    "refused",          "unavailable",
+                                                   "failed",  "client_gone",      "client_slow",
+                                                   "timeout", "stopped",          "denied",
+                                                   "limited", "upstream_limited", "upstream_broke"};
 
     return names[cause];
 }

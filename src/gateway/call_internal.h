@@ -172,9 +172,9 @@ enum cause {
     CAUSE_CLIENT_GONE,
     CAUSE_CLIENT_SLOW, // took its stream so slowly that the queue ran full
     CAUSE_TIMEOUT,
-    CAUSE_STOPPED, // we were told to stop at once
-    CAUSE_DENIED,  // by policy: 403
-    CAUSE_LIMITED, // by a limit or budget: 429
+    CAUSE_STOPPED,          // we were told to stop at once
+    CAUSE_DENIED,           // by policy: 403
+    CAUSE_LIMITED,          // by a limit or budget: 429
     CAUSE_UPSTREAM_LIMITED, // every upstream answered 429
     CAUSE_UPSTREAM_BROKE,   // an upstream broke off behind its first byte
 };
@@ -199,30 +199,31 @@ struct call {
     struct str record_id;               // ours, unique: ledger, upstreams; often the same
     const struct chat_failure *failure; // in the arena; what reply tells the client
     uint32_t retry_after_s;             // with 503; 0: none
-    struct fleet *fleet;            // one reference
-    struct identity_caller caller;  // set by stage "auth"
-    struct splice splice;           // set by stage "read"
-    struct chat_json_request request; // of calls that an engine here may answer, and always `stream`
-    bool request_read;                // request is whole
+    struct fleet *fleet;                // one reference
+    struct identity_caller caller;      // set by stage "auth"
+    struct splice splice;               // set by stage "read"
+    struct chat_json_request
+        request;       // of calls that an engine here may answer, and always `stream`
+    bool request_read; // request is whole
     struct chat_json_frame frame;
     struct policy_facts facts;
     struct policy_decision *decision; // in the arena
     /* what was reserved */
-    struct limits_claim *claim;               // NULL: nothing; in the arena
-    struct ledger_reservation *reservation;   // NULL: nothing; in the arena
-    struct limits_state *limits;              // for the rate-limit fields; NULL: no rules
+    struct limits_claim *claim;             // NULL: nothing; in the arena
+    struct ledger_reservation *reservation; // NULL: nothing; in the arena
+    struct limits_state *limits;            // for the rate-limit fields; NULL: no rules
     /* who answers */
     struct attempts *attempts;
     const struct fleet_upstream *server; // last one that was tried
     uint32_t n_attempts;
-    bool slow;                           // the latency gate was missed
-    const char *route_reason;            // static: why this member
-    const char *relay_type;              // content type of a relayed answer
-    bool relays_stream;                  // ... which is a stream
-    int passed_status;                   // an upstream's refusal of the request; 0: none
-    struct str passed_body;              // its JSON
-    uint64_t gone_ns;                    // when the client was found gone
-    int64_t cost_nano;                   // set with the usage; -1: not known
+    bool slow;                // the latency gate was missed
+    const char *route_reason; // static: why this member
+    const char *relay_type;   // content type of a relayed answer
+    bool relays_stream;       // ... which is a stream
+    int passed_status;        // an upstream's refusal of the request; 0: none
+    struct str passed_body;   // its JSON
+    uint64_t gone_ns;         // when the client was found gone
+    int64_t cost_nano;        // set with the usage; -1: not known
     const struct prices_row *price;
     const struct upstream_ops *upstream; // NULL before the stage chose
     void *upstream_state;                // in the arena
@@ -283,30 +284,5 @@ void stage_reserve_price(struct call *call);
 void stage_reserve_settle(struct call *call);
 /** How the call ended on the wire: status sent, 499 for a client that left. */
 int call_status(const struct call *call);
-
-/* --- answers of routes --- */
-
-/** GET /v1/models */
-enum stage_verdict answer_plain_models(struct call *call);
-/** GET /v1/models/{id} */
-enum stage_verdict answer_plain_model(struct call *call);
-/** GET /metrics */
-enum stage_verdict answer_plain_metrics(struct call *call);
-/** GET /health, /ready, /ping */
-enum stage_verdict answer_plain_health(struct call *call);
-/** GET /live */
-enum stage_verdict answer_plain_live(struct call *call);
-/** GET /version */
-enum stage_verdict answer_plain_version(struct call *call);
-/** GET /load */
-enum stage_verdict answer_plain_load(struct call *call);
-/** GET / */
-enum stage_verdict answer_plain_page(struct call *call);
-/** GET /favicon.ico */
-enum stage_verdict answer_plain_icon(struct call *call);
-/** POST /tokenize */
-enum stage_verdict answer_tokens_encode(struct call *call);
-/** POST /detokenize */
-enum stage_verdict answer_tokens_decode(struct call *call);
 
 #endif

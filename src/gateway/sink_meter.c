@@ -12,8 +12,8 @@ static void note_text(struct call *call, const struct chat_event *e)
                     (double)(call->first_ns - http_exchange_begun_ns(call->x)) / 1e9);
 }
 
-/* What was reported counts; else what was seen.  Only a whole answer's cost is known before its last
- * byte leaves. */
+/* What was reported counts; else what was seen.  Only a whole answer's cost is known before its
+ * last byte leaves. */
 static void note_end(struct call *call, const struct chat_event *e)
 {
     const bool here = call->upstream == &upstream_local;

@@ -109,10 +109,11 @@ static enum stage_verdict refuse_limit(struct call *call, const struct limits_st
     call->retry_after_s = call->retry_after_s == 0 ? 1 : call->retry_after_s;
     switch (state->refused) {
     case LIMITS_MONEY:
-        chat_failure_set(&f, 429, "insufficient_quota", "insufficient_quota", NULL,
-                         "You exceeded your current quota (budget of %.*s). Ask for a larger budget "
-                         "or wait for the next period.",
-                         STR_ARG(state->subject));
+        chat_failure_set(
+            &f, 429, "insufficient_quota", "insufficient_quota", NULL,
+            "You exceeded your current quota (budget of %.*s). Ask for a larger budget "
+            "or wait for the next period.",
+            STR_ARG(state->subject));
         break;
     case LIMITS_TOKENS:
         chat_failure_set(&f, 429, "tokens", "rate_limit_exceeded", NULL,
@@ -129,11 +130,12 @@ static enum stage_verdict refuse_limit(struct call *call, const struct limits_st
         break;
     case LIMITS_REQUESTS:
     case LIMITS_NONE:
-        chat_failure_set(&f, 429, "requests", "rate_limit_exceeded", NULL,
-                         "Rate limit reached for %.*s on requests per min (RPM): Limit %llu. Please "
-                         "try again in %us.",
-                         STR_ARG(state->subject), (unsigned long long)state->limit_requests,
-                         call->retry_after_s);
+        chat_failure_set(
+            &f, 429, "requests", "rate_limit_exceeded", NULL,
+            "Rate limit reached for %.*s on requests per min (RPM): Limit %llu. Please "
+            "try again in %us.",
+            STR_ARG(state->subject), (unsigned long long)state->limit_requests,
+            call->retry_after_s);
         break;
     }
     return call_refuse_with(call, &f);
@@ -270,8 +272,7 @@ static void settle_ledger(struct call *call, int64_t now_ms)
         .cause = str_from_c(call_cause_name(call->cause)),
         .label = str_from_c(label_name(call->facts.label)),
         .rule = call->decision->rule,
-        .first_byte_us =
-            call->first_byte_ns == 0 ? -1 : us_between(begun_ns, call->first_byte_ns),
+        .first_byte_us = call->first_byte_ns == 0 ? -1 : us_between(begun_ns, call->first_byte_ns),
         .total_us = us_between(begun_ns, loop_now_ns(call->gw->loop)),
         .end_ms = now_ms,
     };

@@ -21,7 +21,7 @@
 #define RETRY_AFTER_MS_MAX 86400000
 
 static const struct str passed_fields[] = {
-    {"traceparent", 11},   {"tracestate", 10},        {"openai-beta", 11},
+    {"traceparent", 11},    {"tracestate", 10},        {"openai-beta", 11},
     {"anthropic-beta", 14}, {"anthropic-version", 17},
 };
 
@@ -229,7 +229,7 @@ static enum attempt_fault fault_of(enum status rc, enum http_call_phase phase)
         return ATTEMPT_FAULT_TIMEOUT;
     }
     return phase <= HTTP_CALL_WAIT && (rc == E_IO || rc == E_CLOSED) ? ATTEMPT_FAULT_CONNECT
-                                                                      : ATTEMPT_FAULT_BROKEN;
+                                                                     : ATTEMPT_FAULT_BROKEN;
 }
 
 static void on_end(void *user, enum status rc, enum http_call_phase phase, const struct error *why)
@@ -294,9 +294,8 @@ enum status upstream_openai_start(struct attempt *a, struct attempt_failure *ret
 
     a->injects_usage = (dialect == DIALECT_CHAT || dialect == DIALECT_COMPLETION) &&
                        call->splice.stream && !call->splice.include_usage;
-    rc = splice_pieces(call->arena, &call->splice,
-                       fleet_model_there(a->server, call->splice.model), a->injects_usage,
-                       a->pieces, &a->n_pieces);
+    rc = splice_pieces(call->arena, &call->splice, fleet_model_there(a->server, call->splice.model),
+                       a->injects_usage, a->pieces, &a->n_pieces);
     if (rc != OK) {
         return rc;
     }
