@@ -1,6 +1,8 @@
 /* ledger - processor time of the books: one thread reserves and settles, the writer commits.
  *
- *   build/bench/ledger [REQUESTS [FOLDER]]    200000, a new folder under TMPDIR
+ *   build/bench/ledger [REQUESTS [FOLDER [random]]]    200000, a new folder in /tmp
+ *
+ * "random": request ids that do not begin with their time.
  *
  * Prints microseconds of processor time per request on the loop's side and per row on the writer's,
  * and the same for two plain writes of the records' sizes, which is what the kernel asks for.
@@ -25,11 +27,15 @@ static double seconds(clockid_t clock)
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
+static bool random_ids;
+
 /* Time-ordered, as request ids should be: neighbours in time are neighbours in the index. */
 static struct str make_id(char text[32], uint64_t number)
 {
-    int n = snprintf(text, 32, "req-%016llx%04llx", (unsigned long long)number,
-                     (unsigned long long)((number * 0x9E3779B97F4A7C15u) >> 48));
+    uint64_t scattered = number * 0x9E3779B97F4A7C15u;
+    int n = snprintf(text, 32, "req-%016llx%04llx",
+                     (unsigned long long)(random_ids ? scattered : number),
+                     (unsigned long long)(scattered >> 48));
 
     return (struct str){text, (size_t)n};
 }
@@ -104,6 +110,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "no number: %s\n", argv[1]);
         return 2;
     }
+    random_ids = argc > 3 && strcmp(argv[3], "random") == 0;
     if (argc > 2) {
         snprintf(folder, sizeof(folder), "%s", argv[2]);
     } else if (mkdtemp(folder) == NULL) {
