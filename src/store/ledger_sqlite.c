@@ -145,8 +145,8 @@ static enum status prepare_all(struct ledger_sqlite *db, struct error *err)
     return rc;
 }
 
-/* SQLite would make the file readable for everybody; -wal and -shm get the rights of the file.  That
- * it cannot be made SQLite says better. */
+/* SQLite would make the file readable for everybody; -wal and -shm get the rights of the file.
+ * That it cannot be made SQLite says better. */
 static void make_private(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
