@@ -1,6 +1,8 @@
 /* ledger - processor time of the books: one thread reserves and settles, the writer commits.
  *
- *   build/bench/ledger [REQUESTS [FOLDER]]    200000, a new folder under TMPDIR
+ *   build/bench/ledger [REQUESTS [FOLDER [random]]]    200000, a new folder in /tmp
+ *
+ * "random": request ids that do not begin with their time.
  *
  * Prints microseconds of processor time per request on the loop's side and per row on the writer's,
  * and the same for two plain writes of the records' sizes, which is what the kernel asks for.
@@ -25,11 +27,15 @@ static double seconds(clockid_t clock)
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
+static bool random_ids;
+
 /* Time-ordered, as request ids should be: neighbours in time are neighbours in the index. */
 static struct str make_id(char text[32], uint64_t number)
 {
-    int n = snprintf(text, 32, "req-%016llx%04llx", (unsigned long long)number,
-                     (unsigned long long)((number * 0x9E3779B97F4A7C15u) >> 48));
+    uint64_t scattered = number * 0x9E3779B97F4A7C15u;
+    int n = snprintf(text, 32, "req-%016llx%04llx",
+                     (unsigned long long)(random_ids ? scattered : number),
+                     (unsigned long long)(scattered >> 48));
 
     return (struct str){text, (size_t)n};
 }
@@ -89,21 +95,65 @@ static double plain_writes(const char *folder, uint64_t n)
     return start;
 }
 
+/* Seconds that the loop below spends on making its entries. */
+static double preparation(uint64_t n)
+{
+    double start = seconds(CLOCK_THREAD_CPUTIME_ID);
+
+    for (uint64_t i = 0; i < n; i++) {
+        char text[32];
+        struct ledger_entry e = entry(make_id(text, i), i);
+
+        __asm__ volatile("" : : "r"(&e) : "memory");
+    }
+    return seconds(CLOCK_THREAD_CPUTIME_ID) - start;
+}
+
+/* Requests first .. first + n - 1; `group` rows in each transaction, 0: as they come. */
+static void measure(struct ledger *l, uint64_t first, uint64_t n, uint64_t group)
+{
+    double prepare_s = preparation(n);
+    double whole_s = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    double loop_s = seconds(CLOCK_THREAD_CPUTIME_ID);
+    struct error err;
+
+    for (uint64_t i = first; i < first + n; i++) {
+        char text[32];
+        struct ledger_entry e = entry(make_id(text, i), i);
+
+        while (ledger_reserve(l, &e.reservation, &err) != OK) {
+            usleep(1000); // the writer is behind
+        }
+        ledger_settle(l, &e);
+        if (group != 0 && i % group == group - 1) {
+            CHECK(ledger_flush(l, 600000) == OK);
+        }
+    }
+    loop_s = seconds(CLOCK_THREAD_CPUTIME_ID) - loop_s - prepare_s;
+    CHECK(ledger_flush(l, 600000) == OK);
+    whole_s = seconds(CLOCK_PROCESS_CPUTIME_ID) - whole_s - prepare_s;
+    printf("| %7llu | ", (unsigned long long)n);
+    if (group == 0) {
+        printf("as many as wait | %.2f us |", loop_s * 1e6 / (double)n);
+    } else {
+        printf("%15llu |         |", (unsigned long long)group);
+    }
+    printf(" %.2f us |\n", (whole_s - loop_s) * 1e6 / (double)n);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t n = 200000;
     char folder[4096] = "/tmp/kontor-bench-XXXXXX";
-    struct ledger_options options = {.folder = folder};
+    struct ledger_options options = {.folder = folder, .commit_interval_ms = 0};
     struct ledger *l = NULL;
     struct error err;
-    double loop_s;
-    double whole_s;
-    double prepare_s;
 
     if (argc > 1 && str_to_u64(str_from_c(argv[1]), &n) != OK) {
         fprintf(stderr, "no number: %s\n", argv[1]);
         return 2;
     }
+    random_ids = argc > 3 && strcmp(argv[3], "random") == 0;
     if (argc > 2) {
         snprintf(folder, sizeof(folder), "%s", argv[2]);
     } else if (mkdtemp(folder) == NULL) {
@@ -114,32 +164,21 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
-    prepare_s = seconds(CLOCK_THREAD_CPUTIME_ID);
-    for (uint64_t i = 0; i < n; i++) { // what the loop below spends on making its entries
-        char text[32];
-        struct ledger_entry e = entry(make_id(text, i), i);
-
-        __asm__ volatile("" : : "r"(&e) : "memory");
-    }
-    prepare_s = seconds(CLOCK_THREAD_CPUTIME_ID) - prepare_s;
-    whole_s = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    loop_s = seconds(CLOCK_THREAD_CPUTIME_ID);
-    for (uint64_t i = 0; i < n; i++) {
-        char text[32];
-        struct ledger_entry e = entry(make_id(text, i), i);
-
-        while (ledger_reserve(l, &e.reservation, &err) != OK) {
-            usleep(1000); // the writer is behind
-        }
-        ledger_settle(l, &e);
-    }
-    loop_s = seconds(CLOCK_THREAD_CPUTIME_ID) - loop_s - prepare_s;
-    CHECK(ledger_flush(l, 600000) == OK);
-    whole_s = seconds(CLOCK_PROCESS_CPUTIME_ID) - whole_s - prepare_s;
+    printf("| requests | rows a transaction | loop: reserve + settle | writer, a row |\n"
+           "|---|---|---|---|\n");
+    measure(l, 0, n, 0);
+    options.commit_rows_max = 128;
+    options.commit_interval_ms = 1;
     ledger_close(l);
-    printf("requests                    %llu\n", (unsigned long long)n);
-    printf("loop, reserve + settle      %.2f us\n", loop_s * 1e6 / (double)n);
-    printf("writer, per row             %.2f us\n", (whole_s - loop_s) * 1e6 / (double)n);
-    printf("two plain writes            %.2f us\n", plain_writes(folder, n) * 1e6 / (double)n);
+    if (ledger_open(&options, &l, &err) != OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    measure(l, n, n / 16, 1024);
+    measure(l, 2 * n, n / 16, 128);
+    measure(l, 3 * n, n / 64, 16);
+    ledger_close(l);
+    printf("\ntwo plain writes of the records' sizes: %.2f us\n",
+           plain_writes(folder, n) * 1e6 / (double)n);
     return 0;
 }

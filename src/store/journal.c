@@ -287,15 +287,17 @@ static enum status write_at(struct journal *j, const void *bytes, size_t n_bytes
     }
     /* What a short write left is overwritten by the next record; that it is not a record the
      * checksum says, so a failing truncation changes nothing. */
-    if (n < 0) {
-        error_set(err, E_IO, "cannot write the journal in %s: %s", j->folder, strerror(errno));
-    } else {
-        error_set(err, E_IO, "cannot write the journal in %s: the disk is full", j->folder);
-        if (ftruncate(j->fd, at) != 0) {
-            return E_IO;
-        }
+    if (n < 0 && errno != ENOSPC && errno != EDQUOT) {
+        return error_set(err, E_IO, "cannot write the journal in %s: %s", j->folder,
+                         strerror(errno));
     }
-    return E_IO;
+    if (n > 0 && ftruncate(j->fd, at) != 0) {
+        errno = ENOSPC; // as said above
+    }
+    return error_set(err, E_IO,
+                     "cannot write the journal in %s: the disk is full; requests are refused until "
+                     "there is room",
+                     j->folder);
 }
 
 static enum status add_segment(struct journal *j, struct error *err)

@@ -18,7 +18,8 @@
 
 #define COMMIT_ROWS_DEFAULT 2048
 #define COMMIT_INTERVAL_MS_DEFAULT 200
-#define RETRY_MS 250
+#define RETRY_MS_MIN 10 // doubled after each failure
+#define RETRY_MS_MAX 320
 #define QUEUE_BYTES_MAX ((size_t)1 << 30)
 #define DONE_SEGMENTS_MAX 64
 
@@ -418,6 +419,8 @@ static void *writer_main(void *user)
 
     pthread_mutex_lock(&l->lock);
     for (;;) {
+        uint64_t retry_ms = RETRY_MS_MIN;
+
         wait_for_rows(l);
         if (l->queue.n == 0) {
             break; // stopping
@@ -427,7 +430,8 @@ static void *writer_main(void *user)
             if (l->stopping) {
                 goto out; // the journal has it, or had no room for it either
             }
-            wait_until(l, &l->wake, now_ns() + RETRY_MS * 1000000u);
+            wait_until(l, &l->wake, now_ns() + retry_ms * 1000000u);
+            retry_ms = retry_ms < RETRY_MS_MAX ? retry_ms * 2 : RETRY_MS_MAX;
         }
     }
 out:
@@ -561,6 +565,7 @@ enum status ledger_open(const struct ledger_options *options, struct ledger **re
 void ledger_close(struct ledger *l)
 {
     uint32_t done[DONE_SEGMENTS_MAX];
+    uint32_t n_done;
 
     if (l == NULL) {
         return;
@@ -571,7 +576,10 @@ void ledger_close(struct ledger *l)
     pthread_cond_signal(&l->wake);
     pthread_join(l->writer, NULL);
     journal_stop(l->journal);
-    remove_segments(l, done, journal_take_done(l->journal, done, DONE_SEGMENTS_MAX));
+    do {
+        n_done = journal_take_done(l->journal, done, DONE_SEGMENTS_MAX);
+        remove_segments(l, done, n_done);
+    } while (n_done > 0);
     destroy(l);
 }
 

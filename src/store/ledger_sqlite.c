@@ -10,7 +10,9 @@
 
 #ifdef KONTOR_WITH_SQLITE
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 /* Sums of the open transaction, flushed into `daily` when full and before the commit: most rows of
  * a group share few combinations. */
@@ -143,6 +145,17 @@ static enum status prepare_all(struct ledger_sqlite *db, struct error *err)
     return rc;
 }
 
+/* SQLite would make the file readable for everybody; -wal and -shm get the rights of the file.
+ * That it cannot be made SQLite says better. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 enum status ledger_sqlite_open(const char *folder, struct ledger_sqlite **ret_db, struct error *err)
 {
     struct ledger_sqlite *db = calloc(1, sizeof(*db));
@@ -158,6 +171,7 @@ enum status ledger_sqlite_open(const char *folder, struct ledger_sqlite **ret_db
         rc = error_set(err, E_INVALID, "the path of the state folder is too long");
         goto out;
     }
+    make_private(db->path);
     sql_rc =
         sqlite3_open_v2(db->path, &db->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);

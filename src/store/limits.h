@@ -38,7 +38,7 @@ struct limits_rule {
 
 /* One request's claim. */
 struct limits_claim {
-    struct str subjects[LIMITS_SUBJECTS_MAX];
+    struct str subjects[LIMITS_SUBJECTS_MAX]; // borrowed until limits_settle
     uint32_t n_subjects;
     uint64_t tokens;    // estimate: prompt plus ceiling of the completion
     int64_t money_nano; // estimate; negative counts as 0

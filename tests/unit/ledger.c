@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,6 +138,8 @@ TEST(settled_row_holds_every_field)
 {
     struct ledger *l = start();
     struct ledger_health h;
+    struct stat st;
+    char path[512];
 
     reserve(l, "r1");
     settle(l, "r1", 777);
@@ -158,6 +161,9 @@ TEST(settled_row_holds_every_field)
     EXPECT_EQ_I64(ask("SELECT count(*) FROM daily WHERE day=20522 AND n_requests=1 AND "
                       "n_estimated=0 AND cost_nano=777 AND prompt_tokens=11"),
                   1);
+    temp_folder_path(&folder, "ledger.db", path);
+    EXPECT_EQ_INT(stat(path, &st), 0);
+    EXPECT_EQ_INT(st.st_mode & 0777, 0600);
     ledger_close(l);
     temp_folder_close(&folder);
 }

@@ -393,6 +393,10 @@ static void judge_all(struct tally *t)
             judge(&b, thread, i, t);
         }
     }
+    if (plan.round % 10 != 0) { // these read all rows of all rounds
+        close_books(&b);
+        return;
+    }
     EXPECT_EQ_I64(ask(&b, "SELECT count(*) FROM entries"), t->n_rows);
     EXPECT_EQ_I64(ask(&b, "SELECT coalesce(sum(estimated), 0) FROM entries"), t->n_estimated);
     EXPECT_EQ_I64(ask(&b, "SELECT coalesce(sum(n_requests), 0) FROM daily"), t->n_rows);
