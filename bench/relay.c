@@ -4,7 +4,8 @@
  *   relay                    three processes; prints processor time of the middle one per request
  *   relay --requests N --connections N --events N (N > 0: answers are streams of N events)
  *   relay serve PORT         only the upstream, on a fixed port
- *   relay pass PORT URL      only the middle: for other load generators, strace, callgrind
+ *   relay pass PORT URL      only the middle: for other load generators, strace, callgrind;
+ *                            with --requests N it ends after so many
  */
 #include "base/check.h"
 #include "net/http_client.h"
@@ -107,6 +108,8 @@ static struct http_server *serve(uint16_t port,
 /* --- the middle --- */
 
 static struct http_origin *origin;
+static uint64_t n_pass_max = UINT64_MAX;
+static uint64_t n_passed;
 
 struct passage {
     struct http_exchange *x;
@@ -154,6 +157,10 @@ static void end_back(void *user, enum status rc, enum http_call_phase phase,
     }
     http_exchange_listen(p->x, NULL, NULL);
     http_exchange_release(p->x);
+    n_passed++;
+    if (n_passed == n_pass_max) {
+        loop_stop(loop);
+    }
 }
 
 static void room(void *user)
@@ -370,6 +377,7 @@ int main(int argc, char **argv)
         loop_run(loop);
     } else if (argc >= 4 && strcmp(argv[1], "pass") == 0) {
         start_loop();
+        n_pass_max = number(argc, argv, "--requests", UINT32_MAX);
         (void)connect_to(argv[3]);
         (void)serve((uint16_t)number(argc, argv, "pass", 0), on_pass);
         loop_run(loop);

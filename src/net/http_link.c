@@ -206,6 +206,23 @@ static uint64_t attempt_deadline_ns(const struct http_link *l)
     return end_ns > now_ns ? now_ns + (end_ns - now_ns) / n : end_ns;
 }
 
+/* It is this process that cannot: no other address would help, and none is to blame. */
+static bool is_own_shortage(int fault)
+{
+    return fault == EMFILE || fault == ENFILE || fault == ENOBUFS || fault == ENOMEM;
+}
+
+static void fail_for_shortage(struct http_link *l)
+{
+    struct error err;
+
+    (void)error_set(&err, E_LIMIT,
+                    "No connection to %.*s port %u: %s in this process. Raise the limit of open "
+                    "files (ulimit -n) or lower the number of connections.",
+                    STR_ARG(l->origin->host), (unsigned)l->origin->port, strerror(l->last_errno));
+    http_call_fail(l->call, E_LIMIT, &err);
+}
+
 static void connect_next(struct http_link *l)
 {
     l->state = HTTP_LINK_CONNECT;
@@ -214,6 +231,10 @@ static void connect_next(struct http_link *l)
 
         l->attempt_deadline_ns = attempt_deadline_ns(l);
         if (attempt(l, &at_once) != OK) {
+            if (is_own_shortage(l->last_errno)) {
+                fail_for_shortage(l);
+                return;
+            }
             http_origin_note(l->origin, &l->address, true);
             continue;
         }
