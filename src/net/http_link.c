@@ -114,8 +114,7 @@ static void ready(struct http_link *l)
     http_call_go_on(l->call);
 }
 
-/* No connection to be had.  A refused certificate is not tried elsewhere: all addresses of a name
- * show the same one. */
+/* No connection to be had. */
 static void refused(struct http_link *l)
 {
     const struct http_origin *o = l->origin;
@@ -149,6 +148,8 @@ static void shake(struct http_link *l)
         ready(l);
     } else if (rc == E_AGAIN) {
         http_link_arm(l);
+    } else if (rc != E_DENIED && http_origin_untried(l->origin, l) > 0) {
+        attempt_failed(l, ECONNRESET); // perhaps one server of several; a certificate is the name's
     } else {
         refuse_handshake(l);
     }
