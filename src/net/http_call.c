@@ -213,11 +213,14 @@ static size_t gather(const struct http_call *c, struct iovec *iov)
     for (uint32_t i = c->piece; i <= c->options.n_pieces && n < IOV_MAX_HERE; i++) {
         const struct str all = i == 0 ? buf_str(&c->out) : c->options.pieces[i - 1];
         const struct str rest = str_slice(all, at, all.len);
+        const union {
+            const char *bytes;
+            void *base; // struct iovec has no const; nobody writes through it
+        } from = {rest.ptr};
 
         at = 0;
         if (rest.len > 0) {
-            // struct iovec has no const; nobody writes through it
-            iov[n++] = (struct iovec){(void *)(uintptr_t)rest.ptr, rest.len};
+            iov[n++] = (struct iovec){from.base, rest.len};
         }
     }
     return n;
