@@ -4,7 +4,9 @@
  *   relay                    three processes; prints processor time of the middle one per request
  *   relay --requests N --connections N --events N (N > 0: answers are streams of N events)
  *   relay serve PORT         only the upstream, on a fixed port
- *   relay pass PORT URL      only the middle: for other load generators, strace, callgrind
+ *   relay pass PORT URL      only the middle: for other load generators, strace, callgrind;
+ *                            with --requests N it ends after so many; with --certificate FILE (its
+ *                            key in it) it listens with TLS
  */
 #include "base/check.h"
 #include "net/http_client.h"
@@ -85,12 +87,26 @@ static void on_fault(void *user, struct http_exchange *x, const struct http_faul
     http_exchange_reply(x, &(struct http_reply){.status = fault->http_status}, STR(""));
 }
 
+static struct tls_server *tls;
+
+static void use_certificate(const char *file)
+{
+    struct error err = {0};
+
+    if (tls_server_create(&(struct tls_server_options){.certificate_file = file}, &tls, &err) !=
+        OK) {
+        fprintf(stderr, "relay: %s\n", err.text);
+        exit(1);
+    }
+}
+
 static struct http_server *serve(uint16_t port,
                                  void (*on_request)(void *user, struct http_exchange *x))
 {
     const struct http_server_options o = {
         .host = "127.0.0.1",
         .port = port,
+        .tls = tls,
         .server_name = "bench",
         .events = {.on_request = on_request, .on_fault = on_fault},
     };
@@ -107,6 +123,8 @@ static struct http_server *serve(uint16_t port,
 /* --- the middle --- */
 
 static struct http_origin *origin;
+static uint64_t n_pass_max = UINT64_MAX;
+static uint64_t n_passed;
 
 struct passage {
     struct http_exchange *x;
@@ -154,6 +172,10 @@ static void end_back(void *user, enum status rc, enum http_call_phase phase,
     }
     http_exchange_listen(p->x, NULL, NULL);
     http_exchange_release(p->x);
+    n_passed++;
+    if (n_passed == n_pass_max) {
+        loop_stop(loop);
+    }
 }
 
 static void room(void *user)
@@ -370,6 +392,10 @@ int main(int argc, char **argv)
         loop_run(loop);
     } else if (argc >= 4 && strcmp(argv[1], "pass") == 0) {
         start_loop();
+        n_pass_max = number(argc, argv, "--requests", UINT32_MAX);
+        if (argc >= 6 && strcmp(argv[4], "--certificate") == 0) {
+            use_certificate(argv[5]);
+        }
         (void)connect_to(argv[3]);
         (void)serve((uint16_t)number(argc, argv, "pass", 0), on_pass);
         loop_run(loop);

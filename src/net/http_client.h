@@ -70,8 +70,9 @@ struct http_call_events {
     /** Payload, framing removed; valid during the call. */
     void (*on_body)(void *user, struct str piece);
     /** Once, last; not after http_call_cancel.  `rc` OK: complete.  Errors: IO (refused, reset),
-     *  CLOSED (cut off), TIMEOUT, INVALID (no HTTP), DENIED (label), LIMIT.  The call is gone when
-     *  this returns. */
+     *  CLOSED (cut off), TIMEOUT, INVALID (no HTTP), LIMIT (head or body too large; in phase
+     *  CONNECT: this process is out of descriptors, nobody else is to blame), NO_MEMORY.  The call
+     *  is gone when this returns. */
     void (*on_end)(void *user, enum status rc, enum http_call_phase phase, const struct error *why);
 };
 

@@ -643,7 +643,7 @@ void http_conn_answered(struct http_conn *c)
     http_conn_touch(c);
 }
 
-void http_conn_retire(struct http_conn *c)
+bool http_conn_retire(struct http_conn *c)
 {
     const bool waits = c->state == HTTP_CONN_IDLE && c->in.len == 0 && c->exchange != NULL;
 
@@ -652,4 +652,5 @@ void http_conn_retire(struct http_conn *c)
         c->readable = true;
         http_conn_touch(c);
     }
+    return waits;
 }

@@ -102,9 +102,10 @@ struct http_server {
 struct http_conn *http_conn_open(struct http_server *s, int fd, const char *peer, bool overfull);
 /** Close at once; tells the exchange's owner.  Freed at the end of the batch. */
 void http_conn_die(struct http_conn *c);
-/** At drain: end the connection if it waits for another request and none has come.  One that has
- *  not carried a request yet is left alone: its first one is probably on its way. */
-void http_conn_retire(struct http_conn *c);
+/** At drain or for want of descriptors: end the connection if it waits for another request and none
+ *  has come.  One that has not carried a request yet is left alone: its first one is probably on
+ *  its way.  False: it is not one that waits. */
+bool http_conn_retire(struct http_conn *c);
 /** The answer of the current exchange is complete (its bytes are in `out`). */
 void http_conn_answered(struct http_conn *c);
 /** Output was added: send it at the end of the batch. */

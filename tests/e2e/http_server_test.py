@@ -2,6 +2,7 @@
 slow readers, limits, and what happens to a client that goes away."""
 import contextlib
 import json
+import os
 import re
 import resource
 import socket
@@ -194,6 +195,21 @@ def connections_over_the_limit_are_told_so():
         socks[0].close()
         wait_until(lambda: status_of(server.raw(GET_VERSION.replace(
             b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))) == 200, "a place is free")
+
+
+@test
+def without_descriptors_idle_connections_make_room():
+    with FakeServer() as server, contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(server.socket()) for _ in range(8)]
+        for sock in socks:
+            sock.sendall(GET_VERSION)
+            expect(status_of(read_answer(sock)[0]), 200)
+        pid = server.process.pid
+        n_open = len(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (n_open, n_open))
+        got = server.raw(GET_VERSION.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        expect(status_of(got), 200)
+        expect(socks[0].recv(100), b"")
 
 
 @test
