@@ -1,5 +1,6 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_config.h"
+#include "app/cmd_explain.h"
 #include "app/cmd_gateway.h"
 #include "app/cmd_health.h"
 #include "app/cmd_keys.h"
@@ -26,9 +27,11 @@ static const struct command commands[] = {
      &eval_options},
     {"plan", "what a model needs on given accelerator cards, before anything is started",
      cmd_plan_run, &cmd_plan_options},
-    {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them",
-     cmd_keys_run, &cmd_keys_options},
+    {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them", cmd_keys_run,
+     &cmd_keys_options},
     {"config", "check the configuration of the gateway", cmd_config_run, &cmd_config_options},
+    {"explain", "say where a request could go and why, from its record", cmd_explain_run,
+     &cmd_explain_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };
