@@ -1,5 +1,6 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_config.h"
+#include "app/cmd_explain.h"
 #include "app/cmd_gateway.h"
 #include "app/cmd_health.h"
 #include "app/cmd_ledger.h"
@@ -32,6 +33,8 @@ static const struct command commands[] = {
      cmd_ledger_run, &cmd_ledger_options},
     {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them", cmd_keys_run,
      &cmd_keys_options},
+    {"explain", "say where a request could go and why, from its record", cmd_explain_run,
+     &cmd_explain_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };

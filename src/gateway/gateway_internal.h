@@ -108,8 +108,8 @@ struct gateway {
     struct fleet *fleet;             // in force
     struct ledger *ledger;           // NULL: no books
     struct limits *limits;
-    bool has_limits;                // there is at least one rule
-    const struct keys *limits_keys; // whose limits are in force; only compared
+    bool has_limits;      // there is at least one rule
+    uint64_t limits_keys; // keys_serial of the set whose limits are in force
     struct breaker_budget retry_budget;
     uint64_t chance_count;
     struct buf access; // lines of the access log that wait for the end of the batch

@@ -70,7 +70,7 @@ enum status gateway_limits_refresh(struct gateway *gw, bool at_start)
     rc = limits_configure(gw->limits, rules, n);
     if (rc == OK) {
         gw->has_limits = n > 0;
-        gw->limits_keys = keys;
+        gw->limits_keys = keys_serial(keys);
         if (at_start && gw->ledger != NULL && n > 0) {
             preload(gw, rules, n);
         }
@@ -81,7 +81,7 @@ enum status gateway_limits_refresh(struct gateway *gw, bool at_start)
 
 void gateway_limits_look(struct gateway *gw)
 {
-    if (identity_keys(gw->fleet->identity) != gw->limits_keys &&
+    if (keys_serial(identity_keys(gw->fleet->identity)) != gw->limits_keys &&
         gateway_limits_refresh(gw, false) != OK) {
         log_event(LOG_LEVEL_ERROR, "limits_kept", "reason=\"no memory for those of the new keys\"");
     }

@@ -37,7 +37,7 @@ MUST_USE enum status identity_create(const struct identity_options *options,
                                      struct identity **ret_identity, struct error *err);
 void identity_destroy(struct identity *id);
 /** The key set in force (borrowed until the next identity_check), or NULL without a key file: for
- *  the limits of keys.  A new set has another address. */
+ *  the limits of keys.  keys_serial tells a new one. */
 const struct keys *identity_keys(const struct identity *id);
 /** True when callers must show a key or token. */
 bool identity_asks(const struct identity *id);

@@ -93,13 +93,20 @@ void policy_refuse(const struct policy_facts *facts, const struct policy_decisio
 
 #define POLICY_RECORD_BYTES_MAX (1 << 20)
 
+/* What a record says of one pool of the model. */
+struct policy_record_pool {
+    struct str name;
+    bool in;
+    struct str why; // empty: not said
+};
+
 /* A record taken apart.  Everything lives in the arena. */
 struct policy_record {
     uint64_t digest; // of the settings then in force
     struct policy_facts facts;
     enum policy_verdict verdict;
     struct str rule;
-    const struct str *pools; // [n_pools] names of the candidates, in order
+    const struct policy_record_pool *pools; // [n_pools] of the model, in order
     uint32_t n_pools;
 };
 

@@ -179,8 +179,7 @@ static enum status read_pools(const struct json_value *record, struct arena *are
                               struct policy_record *r, struct error *err)
 {
     const struct json_value *v;
-    struct str *pools;
-    uint32_t n = 0;
+    struct policy_record_pool *pools;
     enum status rc = want(record, "pools", JSON_ARRAY, &v, err);
 
     if (rc != OK) {
@@ -198,15 +197,16 @@ static enum status read_pools(const struct json_value *record, struct arena *are
 
         rc = want(&v->items[i], "in", JSON_BOOL, &in, err);
         if (rc == OK) {
-            rc = read_text(&v->items[i], "name", &pools[n], err);
+            rc = read_text(&v->items[i], "name", &pools[i].name, err);
         }
         if (rc != OK) {
             return rc;
         }
-        n += in->boolean;
+        pools[i].in = in->boolean;
+        pools[i].why = json_string_or(json_get(&v->items[i], STR("why")), STR(""));
     }
     r->pools = pools;
-    r->n_pools = n;
+    r->n_pools = v->n_items;
     return OK;
 }
 

@@ -22,6 +22,7 @@ struct entry {
 /* Immutable but for the count. */
 struct keys {
     atomic_uint n_refs;
+    uint64_t serial;
     struct arena *arena; // owned; everything below lives in it
     struct keys_table table;
     struct entry *entries; // [n_entries]
@@ -162,6 +163,8 @@ static enum status build(struct keys *k, struct error *err)
     return rc;
 }
 
+static atomic_ullong serials; // given out so far
+
 /* An empty text is an empty set. */
 static enum status create(struct str text, struct keys **ret_keys, struct error *err)
 {
@@ -172,6 +175,7 @@ static enum status create(struct str text, struct keys **ret_keys, struct error 
         return error_set(err, E_NO_MEMORY, "no memory for the keys");
     }
     atomic_init(&k->n_refs, 1);
+    k->serial = atomic_fetch_add(&serials, 1) + 1;
     k->arena = arena_create(SET_BYTES_MAX);
     if (k->arena == NULL) {
         rc = error_set(err, E_NO_MEMORY, "no memory for the keys");
@@ -254,6 +258,11 @@ const struct keys_key *keys_by_id(const struct keys *k, struct str id)
 uint32_t keys_count(const struct keys *k)
 {
     return k->table.n_records;
+}
+
+uint64_t keys_serial(const struct keys *k)
+{
+    return k == NULL ? 0 : k->serial;
 }
 
 const struct keys_key *keys_at(const struct keys *k, uint32_t idx)

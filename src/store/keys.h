@@ -64,6 +64,9 @@ const struct keys_key *keys_find(const struct keys *k, struct str presented);
 /** By id (tokens name it), or NULL.  expires_s is the key's own here. */
 const struct keys_key *keys_by_id(const struct keys *k, struct str id);
 uint32_t keys_count(const struct keys *k);
+/** Number of this set, never that of another in this process (an address may be used again); 0 for
+ *  NULL. */
+uint64_t keys_serial(const struct keys *k);
 /** idx < keys_count; order of the file. */
 const struct keys_key *keys_at(const struct keys *k, uint32_t idx);
 

@@ -331,8 +331,10 @@ TEST(a_record_reads_back)
     EXPECT_EQ_U32(r.facts.n_key_models, 1);
     EXPECT_EQ_INT(r.verdict, POLICY_ALLOWED);
     EXPECT_EQ_STR(r.rule, STR("default: stays"));
-    EXPECT_EQ_U32(r.n_pools, 1);
-    EXPECT_EQ_STR(r.pools[0], STR("house"));
+    EXPECT_EQ_U32(r.n_pools, 3);
+    EXPECT_EQ_STR(r.pools[0].name, STR("house"));
+    EXPECT_TRUE(r.pools[0].in && !r.pools[1].in && !r.pools[2].in);
+    EXPECT_EQ_STR(r.pools[1].why, STR("not in the key's scope"));
     for (size_t cut = 0; cut < out.len; cut++) {
         EXPECT_TRUE(policy_read_record((struct str){out.ptr, cut}, arena, &r, &err) != OK);
         arena_reset(arena);
