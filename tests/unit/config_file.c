@@ -6,6 +6,7 @@
 #include "app/config_reference.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "support/certificates.h"
 #include "support/temp_folder.h"
 #include "support/test.h"
 
@@ -279,8 +280,10 @@ TEST(faults_of_listeners_auth_limits_and_prices)
         {"auth: {keys_file: k}\nlisten: ['0.0.0.0:1']\n" BASE,
          "f:2:10: warning: other machines reach this address without TLS; add certificate and "
          "key, or listen on 127.0.0.1 behind a TLS proxy\n"},
-        {"listen: [{address: 'a:1', certificate: /dev/null, key: /dev/null}]\n" BASE,
-         "f:1:20: warning: everybody who reaches this address may send requests; ask for keys "
+        {"listen: ['a:1']\n" BASE,
+         "f:1:10: warning: other machines reach this address without TLS; add certificate and "
+         "key, or listen on 127.0.0.1 behind a TLS proxy\n"
+         "f:1:10: warning: everybody who reaches this address may send requests; ask for keys "
          "(auth: {keys: true})\n"},
         {"listen: [{address: '127.0.0.1:1', certificate: /dev/null}]\n" BASE,
          "f:1:35: error: certificate and key belong together; key is missing\n"},
@@ -294,7 +297,8 @@ TEST(faults_of_listeners_auth_limits_and_prices)
          "f:1:14: error: keys: they are kept in state_dir, which is not set; set it, or "
          "keys_file\n"},
         {"auth: {jwt: {jwks_url: http://a, jwks_file: /dev/null}}\n" BASE,
-         "f:1:34: error: jwks_file beside jwks_url: leave one out\n"},
+         "f:1:34: error: jwks_file beside jwks_url: leave one out\n"
+         "f:1:45: error: jwks_file: /dev/null: the text is empty at line 1 column 1 (byte 0)\n"},
         {BASE "limits: [{subject: provider:x, parallel: 1}]\n",
          "f:4:20: warning: subject: nothing here is called provider:x: the limit has no "
          "effect\n"},
@@ -342,6 +346,45 @@ TEST(a_report_has_an_end)
     }
     EXPECT_CONTAINS(report_of(buf_c(&text)), "f: 103 more\n");
     buf_done(&text);
+}
+
+TEST(certificates_and_key_sets_are_opened_as_at_the_start)
+{
+    struct temp_folder folder;
+    struct certificates authority;
+    struct certificate_files good;
+    struct certificate_files old;
+    char text[4096];
+    char path[512];
+
+    temp_folder_open(&folder);
+    certificates_init(&authority, folder.path);
+    certificates_issue(&authority, "good", "DNS:localhost", -1, 30, &good);
+    certificates_issue(&authority, "old", "DNS:localhost", -30, -1, &old);
+    temp_folder_text(&folder, "set.json", "{\"keys\": 1}");
+    temp_folder_path(&folder, "set.json", path);
+    snprintf(text, sizeof(text),
+             "listen: [{address: '127.0.0.1:1', certificate: %s, key: %s, client_ca: %s}]\n" BASE,
+             good.certificate, good.key, authority.ca);
+    EXPECT_EQ_C_STR(report_of(text), "");
+    snprintf(text, sizeof(text),
+             "listen: [{address: '127.0.0.1:1', certificate: %s, key: %s}]\n" BASE,
+             good.certificate, old.key);
+    EXPECT_CONTAINS(report_of(text), "f:1:48: error: certificate: ");
+    snprintf(text, sizeof(text),
+             "listen: [{address: '127.0.0.1:1', certificate: %s, key: %s}]\n" BASE, old.certificate,
+             old.key);
+    EXPECT_CONTAINS(report_of(text), "f:1:48: error: certificate: ");
+    EXPECT_CONTAINS(report_of(text), "expired");
+    snprintf(text, sizeof(text), "upstreams: [{name: u, url: https://a, tls: {ca: %s}}]\n" REST,
+             good.key);
+    EXPECT_CONTAINS(report_of(text), "f:1:49: error: ca: ");
+    snprintf(text, sizeof(text), "auth: {jwt: {jwks_file: %s}}\n" BASE, path);
+    EXPECT_CONTAINS(report_of(text), "f:1:25: error: jwks_file: ");
+    snprintf(text, sizeof(text), "auth: {keys_file: %s}\n" BASE, path);
+    EXPECT_CONTAINS(report_of(text), "f:1:19: error: keys_file: ");
+    certificates_done(&authority);
+    temp_folder_close(&folder);
 }
 
 TEST(secrets_come_from_files_and_variables)
@@ -437,7 +480,7 @@ static struct config_file load(const char *path)
 static const char everything[] =
     "listen:\n"
     "  - '127.0.0.1:8080'\n"
-    "  - {address: '[::1]:8443', certificate: cert.pem, key: cert.pem, client_ca: cert.pem}\n"
+    "  - {address: '[::1]:8443', certificate: cert.pem, key: cert.key, client_ca: ca.pem}\n"
     "state_dir: state\n"
     "durability: power-loss\n"
     "auth:\n"
@@ -466,7 +509,7 @@ static const char everything[] =
     "    continues: true\n"
     "    timeouts: {connect: 1s, first_byte: 3s, idle: 4s, total: 5s}\n"
     "    health: {path: none, interval: 7s, probe: true, metrics: /m}\n"
-    "    tls: {ca: cert.pem, certificate: cert.pem, key: cert.pem, server_name: n, insecure: "
+    "    tls: {ca: ca.pem, certificate: cert.pem, key: cert.key, server_name: n, insecure: "
     "true}\n"
     "pools:\n"
     "  - {name: in, members: [{upstream: here, weight: 3}], balance: prefix-hash,\n"
@@ -497,10 +540,14 @@ static const char everything[] =
 
 static void open_everything(struct temp_folder *folder, char path[512])
 {
+    struct certificates authority;
+    struct certificate_files files;
     char secret[512];
 
     temp_folder_open(folder);
-    temp_folder_text(folder, "cert.pem", "x");
+    certificates_init(&authority, folder->path);
+    certificates_issue(&authority, "cert", "DNS:localhost", -1, 30, &files);
+    certificates_done(&authority);
     temp_folder_text(folder, "keys.txt", "sk-b\nsk-c\n");
     temp_folder_text(folder, "kontor.yaml", everything);
     temp_folder_path(folder, "keys.txt", secret);
@@ -519,7 +566,9 @@ static void expect_top(const struct settings *s, const char *folder)
     EXPECT_EQ_U32(s->listeners[1].port, 8443);
     snprintf(path, sizeof(path), "%s/cert.pem", folder);
     EXPECT_EQ_C_STR(s->listeners[1].certificate_file.ptr, path);
+    snprintf(path, sizeof(path), "%s/cert.key", folder);
     EXPECT_EQ_C_STR(s->listeners[1].key_file.ptr, path);
+    snprintf(path, sizeof(path), "%s/ca.pem", folder);
     EXPECT_EQ_C_STR(s->listeners[1].client_ca_file.ptr, path);
     snprintf(path, sizeof(path), "%s/state", folder);
     EXPECT_EQ_C_STR(s->state_dir.ptr, path);
@@ -582,9 +631,11 @@ static void expect_upstreams(const struct settings *s, const char *folder)
     EXPECT_EQ_U32(u->health_interval_ms, 7000);
     EXPECT_TRUE(u->probe);
     EXPECT_EQ_STR(u->metrics_path, STR("/m"));
-    snprintf(path, sizeof(path), "%s/cert.pem", folder);
+    snprintf(path, sizeof(path), "%s/ca.pem", folder);
     EXPECT_EQ_C_STR(u->tls.ca_file, path);
+    snprintf(path, sizeof(path), "%s/cert.pem", folder);
     EXPECT_EQ_C_STR(u->tls.certificate_file, path);
+    snprintf(path, sizeof(path), "%s/cert.key", folder);
     EXPECT_EQ_C_STR(u->tls.key_file, path);
     EXPECT_EQ_C_STR(u->tls.server_name, "n");
     EXPECT_TRUE(u->tls.insecure);
