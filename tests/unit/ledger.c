@@ -617,10 +617,14 @@ TEST(verify_counts_what_is_open_and_finds_what_differs)
 {
     struct ledger *l = start();
     struct ledger_verify check = {0};
+    struct str journal;
+    char path[512];
     struct error err;
 
     ledger_close(l);
     abandon_in_child(die_settled);
+    temp_folder_path(&folder, "journal-0000000001", path);
+    journal = test_read_file(path);
     EXPECT_OK(ledger_verify_run(folder.path, &check, &err));
     EXPECT_TRUE(ledger_verify_good(&check));
     EXPECT_EQ_U64(check.n_open, 1);
@@ -637,6 +641,13 @@ TEST(verify_counts_what_is_open_and_finds_what_differs)
     EXPECT_OK(ledger_verify_run(folder.path, &check, &err));
     EXPECT_FALSE(ledger_verify_good(&check));
     EXPECT_EQ_U64(check.n_days_wrong, 1);
+    EXPECT_EQ_U64(check.n_different, 0); // nothing to compare with any more
+    execute("UPDATE daily SET cost_nano = cost_nano + 1 WHERE upstream = 'rack-1'");
+    temp_folder_write(&folder, "journal-0000000001", journal.ptr, journal.len);
+    EXPECT_OK(ledger_verify_run(folder.path, &check, &err));
+    EXPECT_FALSE(ledger_verify_good(&check));
+    EXPECT_EQ_U64(check.n_days_wrong, 0);
+    EXPECT_EQ_U64(check.n_different, 1);
     temp_folder_close(&folder);
 }
 
