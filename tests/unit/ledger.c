@@ -521,11 +521,11 @@ static void *keep_books(void *user)
         struct ledger_reservation r;
         char id[32];
 
-        snprintf(id, sizeof(id), "t%d-%d", (int)(uintptr_t)user, i);
+        snprintf(id, sizeof(id), "t%d-%d", *(const int *)user, i);
         r = reservation(id);
         if (ledger_reserve(shared, &r, NULL) != OK ||
             ledger_progress(shared, r.request_id, 1, 1, NULL) != OK) {
-            return (void *)1;
+            return user;
         }
         settle(shared, id, i);
     }
@@ -535,13 +535,15 @@ static void *keep_books(void *user)
 TEST(threads_keep_the_same_books)
 {
     pthread_t threads[THREADS];
+    int numbers[THREADS];
     struct ledger_health h;
 
     shared = start();
-    for (uintptr_t i = 0; i < THREADS; i++) {
-        EXPECT_EQ_INT(pthread_create(&threads[i], NULL, keep_books, (void *)i), 0);
+    for (int i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        EXPECT_EQ_INT(pthread_create(&threads[i], NULL, keep_books, &numbers[i]), 0);
     }
-    for (uintptr_t i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++) {
         void *failed = NULL;
 
         pthread_join(threads[i], &failed);

@@ -502,7 +502,7 @@ static _Atomic uint64_t n_passed;
 
 static void *hammer(void *user)
 {
-    uint64_t seed = (uint64_t)(uintptr_t)user;
+    uint64_t seed = *(const uint64_t *)user;
     uint64_t step = 0;
 
     for (int i = 0; i < ROUNDS; i++) {
@@ -540,17 +540,19 @@ TEST(threads_never_pass_a_limit_together)
     struct limits_claim rest = claim_of("team:t", 0, 0);
     struct limits_state s;
     pthread_t threads[THREADS];
+    uint64_t seeds[THREADS];
 
     EXPECT_OK(limits_create(&shared));
     limits_set_clock(shared, &hands); // the minute does not end
     EXPECT_OK(limits_configure(shared, rules, 3));
-    for (uintptr_t i = 0; i < THREADS; i++) {
-        EXPECT_EQ_INT(pthread_create(&threads[i], NULL, hammer, (void *)(i + 1)), 0);
+    for (uint64_t i = 0; i < THREADS; i++) {
+        seeds[i] = i + 1;
+        EXPECT_EQ_INT(pthread_create(&threads[i], NULL, hammer, &seeds[i]), 0);
     }
     for (int i = 0; i < 50; i++) { // reloads meanwhile
         EXPECT_OK(limits_configure(shared, rules, 3));
     }
-    for (uintptr_t i = 0; i < THREADS; i++) {
+    for (uint32_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
     EXPECT_TRUE(most_in_flight <= 3);
