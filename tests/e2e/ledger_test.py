@@ -206,7 +206,7 @@ def sums_that_somebody_changed_are_found():
             other.commit()
         done = run("ledger", "verify", "--state-dir", folder)
         expect(done.returncode, 1)
-        expect_in("the sums differ from the rows", done.stderr)
+        expect_in("the books contradict each other", done.stderr)
 
 
 @test
@@ -222,6 +222,7 @@ def wrong_usage_is_explained():
         expect(done.returncode, 2, done.stderr)
         expect_in(text, done.stderr)
     expect(run("ledger", "--help").returncode, 0)
+    expect_in("  sqlite        ", run("--version").stdout)
 
 
 if __name__ == "__main__":
