@@ -138,8 +138,8 @@ struct sink *sink_json_create(struct call *call);
 struct sink *sink_relay_create(struct call *call);
 
 enum sink_kind { SINK_OWN, SINK_RELAY };
-/** Build the chain of a call that has none yet: SINK_OWN writes events (as SSE or JSON, as asked),
- *  SINK_RELAY passes bytes on.  Errors: NO_MEMORY. */
+/** Build the chain: SINK_OWN writes events (SSE or JSON), SINK_RELAY passes bytes on.
+ *  Errors: NO_MEMORY. */
 MUST_USE enum status sink_build(struct call *call, enum sink_kind kind);
 
 /* --- upstreams --- */
@@ -276,7 +276,7 @@ const char *call_cause_name(enum cause cause);
 
 /** Parse the body as JSON.  Errors: the call is refused already. */
 MUST_USE enum status stage_read_json(struct call *call, const struct json_value **ret_root);
-/** True when `name` is served, or empty. */
+/** Served, or empty. */
 bool stage_read_model_known(const struct call *call, struct str name);
 /** 404 model_not_found that lists the served names. */
 enum stage_verdict stage_read_refuse_model(struct call *call, struct str name);
