@@ -286,9 +286,8 @@ void sink_relay_write_error(struct call *call, struct buf *out, const struct cha
 void stage_reserve_price(struct call *call);
 /** Give back what was reserved and book what was used.  Idempotent. */
 void stage_reserve_settle(struct call *call);
-/** Claim on the limits of the provider that is to be asked.  OK: *ret_taken says whether
- *  stage_reserve_give_back must follow.  Errors: LIMIT (the call was refused; clear its failure
- *  when somebody else answers). */
+/** Claim on the limits of the provider to be asked; with *ret_taken stage_reserve_give_back must
+ *  follow.  Errors: LIMIT (the call was refused; clear that when somebody else answers). */
 MUST_USE enum status stage_reserve_provider(struct call *call, const struct fleet_upstream *u,
                                             struct limits_claim *claim, bool *ret_taken);
 /** The provider did not answer this call. */
