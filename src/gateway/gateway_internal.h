@@ -167,7 +167,7 @@ void gateway_limits_look(struct gateway *gw);
 
 /** A call has ended, or a state changed: look whether the loop may stop. */
 void gateway_check_stop(struct gateway *gw);
-/** 32 hex digits, unique, in `arena`; "none" without memory. */
+/** 32 hex digits, unique, later ones larger by the millisecond; "none" without memory. */
 struct str gateway_new_id(struct gateway *gw, struct arena *arena);
 
 #endif
