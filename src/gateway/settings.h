@@ -29,10 +29,21 @@ struct settings_pair {
     struct str to;
 };
 
+/* An engine in this process (SETTINGS_LOCAL). */
+struct settings_engine {
+    struct str model;        // checkpoint folder, "preset:NAME" (random weights) or "builtin"
+    uint32_t max_model_len;  // 0: the checkpoint's
+    uint32_t max_num_seqs;   // 0: by the memory plan
+    uint64_t kv_cache_bytes; // 0: by the memory plan
+    uint32_t n_threads;      // 0: by affinity and quota
+};
+
 struct settings_upstream {
     struct str name;
     enum settings_upstream_kind kind;
-    struct str url; // "http://10.0.0.11:8000/v1": what stands before /chat/completions
+    struct settings_engine engine; // SETTINGS_LOCAL; at most one upstream is of this kind
+    struct str url; // "http://10.0.0.11:8000/v1": what stands before /chat/completions, no '/' at
+                    // its end; empty: SETTINGS_LOCAL
     struct str key; // secret; sent as bearer token; empty: none.  Never printed
     struct str provider;
     struct str region;
@@ -109,6 +120,7 @@ struct settings_listener {
     uint16_t port;
     struct str certificate_file; // empty: plain HTTP
     struct str key_file;
+    struct str client_ca_file; // clients must show a certificate signed by it; empty: not asked
 };
 
 struct settings {
@@ -131,10 +143,12 @@ struct settings {
     const struct limits_rule *limits; // [n_limits]
     uint32_t n_limits;
     /* identity */
-    struct str keys_file;   // of store/keys; empty: no keys are asked for
+    struct str keys_file;        // of store/keys; empty, and no auth_keys: no keys are asked for
+    const struct str *auth_keys; // [n_auth_keys] literal ones, also of --auth-config; secret
+    uint32_t n_auth_keys;
     struct str auth_header; // "authorization"
     struct str auth_prefix; // "Bearer"
-    struct str jwt_secret;  // HS256 of our own tokens; secret
+    struct str jwt_secret;  // HS256 of our own tokens; secret; empty: none
     struct str jwks_url;
     struct str jwks_file;
     struct str jwt_issuer;
@@ -152,9 +166,10 @@ struct settings {
     uint32_t ramp_ms;             // after half-open [10000]
     uint32_t eject_share_max_pct; // of a pool [50]
     /* server */
-    uint32_t request_timeout_ms;
-    uint32_t drain_timeout_ms;
-    uint32_t inflight_max;
+    uint32_t request_timeout_ms; // of a whole request; 0: none
+    uint32_t drain_timeout_ms;   // [25000]
+    uint32_t inflight_max;       // [4096]
+    uint64_t body_bytes_max;     // [32 MiB]
 };
 
 #endif

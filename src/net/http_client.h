@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/str.h"
 #include "net/http_parse.h"
+#include "net/http_resolve.h"
 #include "net/loop.h"
 #include "net/tls.h"
 
@@ -36,6 +37,8 @@ struct http_origin_options {
 /** Errors: NO_MEMORY, IO. */
 MUST_USE enum status http_client_create(struct loop *loop, struct http_client **ret_client,
                                         struct error *err);
+/** Where addresses come from instead of getaddrinfo, for tests.  Before the first call. */
+void http_client_set_lookup(struct http_client *c, http_resolve_fn lookup);
 /** Every call must have ended. */
 void http_client_destroy(struct http_client *c);
 /** Errors: INVALID (URL), NO_MEMORY.  The origin lives until http_client_release_origin and the end
@@ -45,6 +48,10 @@ MUST_USE enum status http_client_origin(struct http_client *c,
                                         struct http_origin **ret_origin, struct error *err);
 /** No new calls; idle connections close. */
 void http_client_release_origin(struct http_origin *o);
+/** Kept connections that wait for a call. */
+uint32_t http_client_idle_count(const struct http_origin *o);
+/** Connections of every kind, being made and being freed included. */
+uint32_t http_client_connection_count(const struct http_origin *o);
 
 /* How far a call came when it failed: what may be tried again depends on it. */
 enum http_call_phase {
@@ -63,8 +70,9 @@ struct http_call_events {
     /** Payload, framing removed; valid during the call. */
     void (*on_body)(void *user, struct str piece);
     /** Once, last; not after http_call_cancel.  `rc` OK: complete.  Errors: IO (refused, reset),
-     *  CLOSED (cut off), TIMEOUT, INVALID (no HTTP), DENIED (label), LIMIT.  The call is gone when
-     *  this returns. */
+     *  CLOSED (cut off), TIMEOUT, INVALID (no HTTP), LIMIT (head or body too large; in phase
+     *  CONNECT: this process is out of descriptors, nobody else is to blame), NO_MEMORY.  The call
+     *  is gone when this returns. */
     void (*on_end)(void *user, enum status rc, enum http_call_phase phase, const struct error *why);
 };
 
@@ -90,7 +98,8 @@ struct http_call_options {
 
 /**
  * Begin a request.  A kept connection that turns out to be closed before a byte of the answer came
- * is replaced by a fresh one silently, once.
+ * is replaced by a fresh one silently, once; but not when it ended more than a second after the
+ * request was sent: then the request itself may have done it.
  * Errors: DENIED, NO_MEMORY, INVALID (field with control characters); nothing follows then.  on_end
  * is never called from inside this function.
  */
@@ -98,7 +107,8 @@ MUST_USE enum status http_call_start(struct http_origin *o, const struct http_ca
                                      struct http_call **ret_call, struct error *err);
 /** Give up: the connection is closed at once (not kept).  No further event. */
 void http_call_cancel(struct http_call *c);
-/** Stop and go on reading the answer (the reader downstream is slow). */
+/** Stop and go on reading the answer (the reader downstream is slow).  While paused no on_body
+ *  comes and no idle time runs; on_end may come.  From any callback too. */
 void http_call_pause(struct http_call *c);
 void http_call_resume(struct http_call *c);
 /** "10.0.0.7:8000" that this call is connected to, or "". */
