@@ -75,7 +75,7 @@ static void print_settings(const struct config_file *file, const char *path)
 
     buf_init(&out, OUT_BYTES_MAX);
     config_print_settings(file, path, &out);
-    fwrite(out.ptr, 1, out.len, stdout);
+    fprintf(stdout, "%.*s", STR_ARG(buf_str(&out)));
     buf_done(&out);
 }
 
@@ -89,7 +89,7 @@ static void print_report(const struct config_report *r, bool json, FILE *to)
     } else {
         config_report_print(r, &out);
     }
-    fwrite(out.ptr, 1, out.len, to);
+    fprintf(to, "%.*s", STR_ARG(buf_str(&out)));
     buf_done(&out);
     if (!json) {
         print_summary(r, to);
@@ -127,7 +127,7 @@ static int print_all(void (*print)(struct buf *out))
     buf_init(&out, OUT_BYTES_MAX);
     print(&out);
     rc = buf_status(&out);
-    fwrite(out.ptr, 1, out.len, stdout);
+    fprintf(stdout, "%.*s", STR_ARG(buf_str(&out)));
     buf_done(&out);
     return rc == OK ? EXIT_CODE_OK : command_failed("config", "no memory");
 }
@@ -181,7 +181,7 @@ static void print_help(FILE *to)
 
     buf_init(&out, 65536);
     option_print_help(&cmd_config_options, &out);
-    fwrite(out.ptr, 1, out.len, to);
+    fprintf(to, "%.*s", STR_ARG(buf_str(&out)));
     buf_done(&out);
 }
 

@@ -63,6 +63,11 @@ static void check_listeners(struct config_reader *r, struct settings *s)
 
         check_readable(r, item, "certificate", l->certificate_file.ptr);
         check_readable(r, item, "key", l->key_file.ptr);
+        check_readable(r, item, "client_ca", l->client_ca_file.ptr);
+        if (l->client_ca_file.len > 0 && !has_certificate) {
+            config_report_error(r->report, key_place(item, "client_ca"),
+                                "client_ca needs TLS: name certificate and key");
+        }
         if (has_certificate != (l->key_file.len > 0)) {
             config_report_error(r->report, key_place(item, has_certificate ? "certificate" : "key"),
                                 "certificate and key belong together; %s is missing",
@@ -151,10 +156,8 @@ static void check_tls(struct config_reader *r, const struct settings_upstream *u
     check_readable(r, tls, "ca", u->tls.ca_file);
     check_readable(r, tls, "certificate", u->tls.certificate_file);
     check_readable(r, tls, "key", u->tls.key_file);
-    if ((u->tls.certificate_file == NULL) != (u->tls.key_file == NULL)) {
-        config_report_error(r->report, key_place(item, "tls"),
-                            "certificate and key belong together; %s is missing",
-                            u->tls.key_file == NULL ? "key" : "certificate");
+    if (u->tls.certificate_file == NULL && u->tls.key_file != NULL) {
+        config_report_error(r->report, key_place(tls, "key"), "key without certificate");
     }
     if (u->tls.insecure) {
         config_report_warn(r->report, place(tls, "insecure"),
@@ -368,6 +371,40 @@ static void check_rule_models(struct config_reader *r, const struct settings *s,
     }
 }
 
+static bool has_region(const struct settings *s, struct str region)
+{
+    for (uint32_t i = 0; i < s->n_pools; i++) {
+        if (str_eq(s->pools[i].region, region)) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < s->n_upstreams; i++) {
+        if (str_eq(s->upstreams[i].region, region)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A mistyped region silently allows nothing. */
+static void check_rule_regions(struct config_reader *r, const struct settings *s,
+                               const struct yaml_node *item)
+{
+    const struct yaml_node *regions = value_of(item, "regions");
+
+    if (regions == NULL || regions->kind != YAML_LIST) {
+        return;
+    }
+    for (const struct yaml_node *n = regions->first; n != NULL; n = n->next) {
+        if (n->kind == YAML_SCALAR && !has_region(s, n->text)) {
+            config_report_warn(r->report, n->mark,
+                               "regions: no pool or upstream is in %.*s: the rule allows nothing "
+                               "there",
+                               CONFIG_READ_SHOW(n->text));
+        }
+    }
+}
+
 static void check_rules(struct config_reader *r, const struct settings *s)
 {
     const struct yaml_node *item =
@@ -389,6 +426,7 @@ static void check_rules(struct config_reader *r, const struct settings *s)
                                 "a rule needs \"allow\" (a list of pools) or deny: true");
         }
         check_rule_models(r, s, item);
+        check_rule_regions(r, s, item);
         if (catch_all != NULL) {
             config_report_warn(r->report, item->mark,
                                "this rule is never reached: rule %.*s before it matches everything",
@@ -478,6 +516,43 @@ static void check_prices(struct config_reader *r, const struct settings *s)
     }
 }
 
+static bool has_price(const struct settings *s, struct str provider)
+{
+    for (uint32_t i = 0; i < s->prices.n_rows; i++) {
+        if (str_eq(s->prices.rows[i].provider, provider)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool counts_money(const struct settings *s)
+{
+    for (uint32_t i = 0; i < s->n_limits; i++) {
+        if (s->limits[i].money_nano > 0) {
+            return true;
+        }
+    }
+    return s->prices.n_rows > 0;
+}
+
+/* Where money is counted, an upstream without a price makes holes in it. */
+static void check_priced(struct config_reader *r, const struct settings *s)
+{
+    const struct yaml_node *item = config_read_item(value_of(r->root, "upstreams"), 0);
+
+    for (uint32_t i = 0; i < s->n_upstreams && counts_money(s); i++, item = item->next) {
+        const struct settings_upstream *u = &s->upstreams[i];
+
+        if (u->name.len > 0 && r->report->n_errors == 0 && !has_price(s, u->provider)) {
+            config_report_warn(r->report, place(item, "name"),
+                               "no price of provider %.*s is known: requests to upstream %.*s "
+                               "count as free",
+                               STR_ARG(u->provider), STR_ARG(u->name));
+        }
+    }
+}
+
 /* Presets before own rows: of equal dates the later row counts. */
 static void fill_prices(struct config_reader *r, struct settings *s)
 {
@@ -519,4 +594,5 @@ void config_checks_run(struct config_reader *r, struct settings *s)
     check_limits(r, s);
     check_prices(r, s);
     fill_prices(r, s);
+    check_priced(r, s);
 }

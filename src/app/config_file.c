@@ -1,5 +1,6 @@
 #include "app/config_file.h"
 #include "app/config_checks.h"
+#include "app/config_probe.h"
 #include "app/config_read.h"
 #include "base/check.h"
 #include "base/hash.h"
@@ -95,6 +96,7 @@ static struct settings *read_settings(struct arena *arena,
     config_read_group(&reader, &config_schema, reader.root, s);
     override(options, s);
     config_checks_run(&reader, s);
+    config_probe_run(&reader, s);
     *ret_root = reader.root;
     return s;
 }

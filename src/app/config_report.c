@@ -134,7 +134,7 @@ void config_report_print_stderr(void *user, const struct config_report *r)
     (void)user;
     buf_init(&out, OUT_BYTES_MAX);
     config_report_print(r, &out);
-    fwrite(out.ptr, 1, out.len, stderr);
+    fprintf(stderr, "%.*s", STR_ARG(buf_str(&out)));
     buf_done(&out);
 }
 

@@ -24,6 +24,10 @@ static const struct config_key listen_keys[] = {
      .at = AT(struct settings_listener, key_file),
      .help = "PEM file with the certificate's private key. Both files are read again when they "
              "change."},
+    {.name = "client_ca",
+     .type = CONFIG_FILE,
+     .at = AT(struct settings_listener, client_ca_file),
+     .help = "PEM file with authorities: clients must show a certificate that one of them signed."},
 };
 
 static const struct config_group listen_group = {
@@ -223,7 +227,7 @@ static const struct config_key tls_keys[] = {
     {.name = "key",
      .type = CONFIG_FILE,
      .at = AT(struct settings_upstream, tls.key_file),
-     .help = "PEM file with that certificate's private key."},
+     .help = "PEM file with that certificate's private key. Default: it stands in certificate."},
     {.name = "server_name",
      .type = CONFIG_TEXT,
      .at = AT(struct settings_upstream, tls.server_name),

@@ -3,6 +3,7 @@
 #include "app/cmd_explain.h"
 #include "app/cmd_gateway.h"
 #include "app/cmd_health.h"
+#include "app/cmd_ledger.h"
 #include "app/cmd_keys.h"
 #include "app/cmd_plan.h"
 #include "app/cmd_serve.h"
@@ -27,9 +28,11 @@ static const struct command commands[] = {
      &eval_options},
     {"plan", "what a model needs on given accelerator cards, before anything is started",
      cmd_plan_run, &cmd_plan_options},
+    {"config", "check the configuration of the gateway", cmd_config_run, &cmd_config_options},
+    {"ledger", "what the gateway's requests cost, and whether the books hold together",
+     cmd_ledger_run, &cmd_ledger_options},
     {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them", cmd_keys_run,
      &cmd_keys_options},
-    {"config", "check the configuration of the gateway", cmd_config_run, &cmd_config_options},
     {"explain", "say where a request could go and why, from its record", cmd_explain_run,
      &cmd_explain_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,

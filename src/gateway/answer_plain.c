@@ -1,4 +1,5 @@
 /* Answers that need no engine thread: models, health, metrics, version, the page, unknown paths. */
+#include "gateway/answer_internal.h"
 #include "gateway/gateway_internal.h"
 
 #define JSON_TYPE "application/json"

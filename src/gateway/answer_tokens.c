@@ -1,5 +1,6 @@
 /* POST /tokenize and /detokenize.  Bodies are read in the loop, the engine's tokenizer runs on the
  * worker.  The request spellings of vLLM, llama-server and SGLang are understood. */
+#include "gateway/answer_internal.h"
 #include "gateway/gateway_internal.h"
 
 #include <stdio.h>

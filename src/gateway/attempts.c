@@ -1,8 +1,9 @@
 /* attempts.c - one candidate after the other, until one answers.
  *
- * Order: pools as the decision lists them, members as the pool balances; each is tried once.  Before
- * the first event reaches the client, failing over is free; after it the answer ends with an error
- * event.  How many attempts: attempts_max, and from the second on the budget that all calls share.
+ * Order: pools as the decision lists them, members as the pool balances; each is tried once.
+ * Before the first event reaches the client, failing over is free; after it the answer ends with an
+ * error event.  How many attempts: attempts_max, and from the second on the budget that all calls
+ * share.
  * The first failover goes out at once, later ones after a short random pause; when nobody else is
  * left, a server that named a short Retry-After is asked once more after that time.
  *
@@ -15,11 +16,11 @@
 #include "gateway/gateway_internal.h"
 
 #define NS_PER_MS UINT64_C(1000000)
-#define JITTER_MS_MAX 50       // before the second and later failovers
-#define SHORT_RETRY_MS 2000    // a Retry-After that is waited for
-#define END_GRACE_MS 1000      // for a connection to end cleanly behind its answer
-#define RESTING_MS_MAX 60000   // longest Retry-After of a server that keeps others away
-#define FIRST_BYTE_MS 25000    // without a setting
+#define JITTER_MS_MAX 50     // before the second and later failovers
+#define SHORT_RETRY_MS 2000  // a Retry-After that is waited for
+#define END_GRACE_MS 1000    // for a connection to end cleanly behind its answer
+#define RESTING_MS_MAX 60000 // longest Retry-After of a server that keeps others away
+#define FIRST_BYTE_MS 25000  // without a setting
 
 static void on_due(void *user);
 static void set_timer(struct call *call);
@@ -40,6 +41,10 @@ static void leave(struct attempt *a)
     }
     a->live = false;
     a->server->outstanding--;
+    if (a->claimed && !a->won) {
+        stage_reserve_give_back(a->call, &a->claim);
+        a->claimed = false;
+    }
     upstream_openai_drop(a);
     for (uint32_t i = 0; i < t->n_live; i++) {
         if (t->live[i] == a) {
@@ -86,9 +91,16 @@ static enum status start_remote(struct call *call, const struct attempts_choice 
                          call->arena, &a->permit);
     }
     if (rc == OK) {
+        rc = stage_reserve_provider(call, a->server, &a->claim, &a->claimed);
+        failure.fault = rc == E_LIMIT ? ATTEMPT_FAULT_BUDGET : failure.fault;
+    }
+    if (rc == OK) {
         rc = upstream_openai_start(a, &failure);
     }
     if (rc != OK) {
+        if (a != NULL && a->claimed) {
+            stage_reserve_give_back(call, &a->claim);
+        }
         t->n_faults[failure.fault]++;
         t->last = failure;
         if (rc == E_DENIED) {
@@ -105,8 +117,9 @@ static enum status start_remote(struct call *call, const struct attempts_choice 
     return OK;
 }
 
-static enum status start_local(struct call *call)
+static enum status start_local(struct call *call, const struct attempts_choice *choice)
 {
+    struct attempts *t = call->attempts;
     enum status rc = OK;
 
     call->failure = NULL;
@@ -126,10 +139,19 @@ static enum status start_local(struct call *call)
                                "The server has no memory for this request.");
         return rc;
     }
-    rc = upstream_local.start(call); // says why not
+    rc = stage_reserve_provider(call, choice->server, &t->local_claim, &t->local_claimed);
     if (rc == OK) {
-        loop_timer_stop(&call->attempts->timer);
+        rc = upstream_local.start(call); // says why not
+    }
+    if (rc == OK) {
+        loop_timer_stop(&t->timer);
+        t->local = choice->server;
+        t->local->outstanding++;
         call->upstream = &upstream_local;
+        call->provider_claim = t->local_claimed ? &t->local_claim : NULL;
+    } else if (t->local_claimed) {
+        stage_reserve_give_back(call, &t->local_claim);
+        t->local_claimed = false;
     }
     return rc;
 }
@@ -145,7 +167,7 @@ static enum status start_choice(struct call *call, const struct attempts_choice 
     if (call->sent_ns == 0) {
         call->sent_ns = loop_now_ns(call->gw->loop);
     }
-    return choice->server->conf->kind == SETTINGS_LOCAL ? start_local(call)
+    return choice->server->conf->kind == SETTINGS_LOCAL ? start_local(call, choice)
                                                         : start_remote(call, choice);
 }
 
@@ -170,6 +192,10 @@ static enum status give_up(struct call *call)
                            "No server for this model can be reached at the moment: all of them are "
                            "down, ejected or at their limit. Try again later.");
     }
+    if (t->n_faults[ATTEMPT_FAULT_BUDGET] > 0 && t->n_faults[ATTEMPT_FAULT_BUDGET] < n) {
+        call->failure = NULL; // those that were asked tell more
+        call->retry_after_s = 0;
+    }
     if (call->passed_status != 0 || call->failure != NULL) {
         call->cause = call->cause == CAUSE_DONE ? CAUSE_REFUSED : call->cause;
         return E_CLOSED; // an upstream's refusal, or what the engine here said
@@ -178,10 +204,11 @@ static enum status give_up(struct call *call)
         const uint64_t wait_ms = t->retry_after_ms == 0 ? 1000 : t->retry_after_ms;
 
         call->retry_after_s = (uint32_t)((wait_ms + 999) / 1000);
-        (void)call_refuse(call, 429, "rate_limit_exceeded", NULL,
-                          "Every server for this model asks for fewer requests. Please try again in "
-                          "%us.",
-                          call->retry_after_s);
+        (void)
+            call_refuse(call, 429, "rate_limit_exceeded", NULL,
+                        "Every server for this model asks for fewer requests. Please try again in "
+                        "%us.",
+                        call->retry_after_s);
         call->cause = CAUSE_UPSTREAM_LIMITED;
         return E_CLOSED;
     }
@@ -282,7 +309,8 @@ static bool wait_a_little(struct call *call)
 static void tell_breaker(struct attempt *a, const struct attempt_failure *f)
 {
     static const char *const words[ATTEMPT_FAULT_COUNT] = {
-        "connect", "timeout", "status_5xx", "limited", "key_refused", "refused", "broken", "denied",
+        "connect", "timeout", "status_5xx", "limited", "key_refused",
+        "refused", "broken",  "denied",     "budget",
     };
     struct fleet_upstream *u = a->server;
 
@@ -300,8 +328,8 @@ static void tell_breaker(struct attempt *a, const struct attempt_failure *f)
 static void note_retry_after(struct attempt *a, const struct attempt_failure *f)
 {
     struct attempts *t = a->call->attempts;
-    const uint64_t rest_ms = f->retry_after_ms > RESTING_MS_MAX ? RESTING_MS_MAX
-                                                                : f->retry_after_ms;
+    const uint64_t rest_ms =
+        f->retry_after_ms > RESTING_MS_MAX ? RESTING_MS_MAX : f->retry_after_ms;
 
     if (f->retry_after_ms == 0) {
         return;
@@ -364,6 +392,11 @@ void attempts_failed(struct attempt *a, const struct attempt_failure *failure)
     }
 }
 
+void attempts_head(struct attempt *a)
+{
+    set_timer(a->call);
+}
+
 bool attempts_won(struct attempt *a)
 {
     struct call *call = a->call;
@@ -382,9 +415,12 @@ bool attempts_won(struct attempt *a)
         return false;
     }
     a->won = true;
+    call->provider_claim = a->claimed ? &a->claim : NULL;
     metrics_observe(a->server->meters.first_byte, (double)(a->first_byte_ns - a->begun_ns) / 1e9);
     (void)call->sink->ops->push(call->sink, &start);
-    http_exchange_drop_body(call->x); // sent, and not needed for another attempt any more
+    if (call->relays_stream) {
+        http_exchange_drop_body(call->x); // sent, and not needed for another attempt any more
+    }
     return true;
 }
 
@@ -440,9 +476,13 @@ static void set_timer(struct call *call)
     for (uint32_t i = 0; i < t->n_live; i++) {
         const struct attempt *a = t->live[i];
 
-        if (a->first_byte_ns == 0) {
-            due = earlier(due, earlier(first_byte_due(a), gate_due(a)));
+        if (a->first_byte_ns == 0) { // up to the head the HTTP client keeps the time
+            due = earlier(due, gate_due(a));
+            due = a->reader_open ? earlier(due, first_byte_due(a)) : due;
         }
+    }
+    if (due == UINT64_MAX && t->timer.event == NULL) {
+        return; // most calls need no timer
     }
     t->timer.on_due = on_due;
     t->timer.user = call;
@@ -495,7 +535,7 @@ static void on_due(void *user)
     for (uint32_t i = 0; i < t->n_live; i++) {
         struct attempt *a = t->live[i];
 
-        if (a->first_byte_ns == 0 && now_ns >= first_byte_due(a)) {
+        if (a->first_byte_ns == 0 && a->reader_open && now_ns >= first_byte_due(a)) {
             attempts_failed(a, &timeout); // the call may be gone
             return;
         }
@@ -505,6 +545,18 @@ static void on_due(void *user)
         }
     }
     set_timer(call);
+}
+
+void attempts_close(struct call *call)
+{
+    struct attempts *t = call->attempts;
+
+    if (t != NULL && t->local != NULL) {
+        t->local->outstanding--;
+        metrics_add(call->cause == CAUSE_DONE ? t->local->meters.answered : t->local->meters.failed,
+                    1);
+        t->local = NULL;
+    }
 }
 
 /* --- as an upstream --- */

@@ -3,8 +3,9 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define DOUBLINGS_MAX 3
 #define RAMP_SHARE_MIN 0.1
-#define BUDGET_SECONDS 10 // of the floor that may be saved up
-#define BUDGET_EARNED_MAX 100.0
+#define BUDGET_SECONDS 10  // of the floor that may be saved up
+#define PERCENTS 100.0     // of one retry
+#define EARNED_MAX 10000.0 // of requests, in percents
 
 /* Share of requests that may pass during the ramp. */
 static double ramp_share(const struct breaker *b, const struct breaker_options *o, uint64_t now_ns)
@@ -89,24 +90,23 @@ const char *breaker_state_name(enum breaker_state s)
 
 void breaker_budget_earn(struct breaker_budget *b, uint32_t pct)
 {
-    b->tokens += (double)pct / 100.0;
-    if (b->tokens > BUDGET_EARNED_MAX) {
-        b->tokens = BUDGET_EARNED_MAX;
+    b->percents += pct;
+    if (b->percents > EARNED_MAX) {
+        b->percents = EARNED_MAX;
     }
 }
 
 bool breaker_budget_take(struct breaker_budget *b, uint32_t floor_per_s, uint64_t now_ns)
 {
-    const double saved_max = (double)floor_per_s * BUDGET_SECONDS;
-    const double earned = (double)floor_per_s * (double)(now_ns - b->since_ns) / 1e9;
-    const double with_floor = b->tokens + (earned < saved_max ? earned : saved_max);
+    const double saved_max = (double)floor_per_s * BUDGET_SECONDS * PERCENTS;
+    const double earned = (double)floor_per_s * PERCENTS * (double)(now_ns - b->since_ns) / 1e9;
+    const double with_floor = b->percents + (earned < saved_max ? earned : saved_max);
 
     b->since_ns = now_ns;
-    b->tokens = with_floor < BUDGET_EARNED_MAX + saved_max ? with_floor
-                                                           : BUDGET_EARNED_MAX + saved_max;
-    if (b->tokens < 1.0) {
+    b->percents = with_floor < EARNED_MAX + saved_max ? with_floor : EARNED_MAX + saved_max;
+    if (b->percents < PERCENTS) {
         return false;
     }
-    b->tokens -= 1.0;
+    b->percents -= PERCENTS;
     return true;
 }

@@ -1,4 +1,5 @@
-/* breaker.h - is an upstream worth a request?  Opens after failures in a row, tries again, ramps up.
+/* breaker.h - is an upstream worth a request?  Opens after failures in a row, tries again, ramps
+ * up.
  *
  *   CLOSED --failures in a row--> OPEN --open_ms--> HALF (one trial) --success--> RAMP --> CLOSED
  *                                  ^-------------------- failure ------------------'
@@ -49,8 +50,8 @@ const char *breaker_state_name(enum breaker_state s);
 
 /* A global budget for retries: a share of all requests, and a floor per second. */
 struct breaker_budget {
-    double tokens;
-    uint64_t since_ns;
+    double percents;   // of a retry: 100 are one
+    uint64_t since_ns; // when the floor was last added
 };
 
 /** A request came: earns `pct` percent of a retry. */

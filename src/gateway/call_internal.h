@@ -138,8 +138,8 @@ struct sink *sink_json_create(struct call *call);
 struct sink *sink_relay_create(struct call *call);
 
 enum sink_kind { SINK_OWN, SINK_RELAY };
-/** Build the chain of a call that has none yet: SINK_OWN writes events (as SSE or JSON, as asked),
- *  SINK_RELAY passes bytes on.  Errors: NO_MEMORY. */
+/** Build the chain: SINK_OWN writes events (SSE or JSON), SINK_RELAY passes bytes on.
+ *  Errors: NO_MEMORY. */
 MUST_USE enum status sink_build(struct call *call, enum sink_kind kind);
 
 /* --- upstreams --- */
@@ -158,6 +158,8 @@ struct upstream_ops {
 extern const struct upstream_ops upstream_local;
 /** Tries one candidate after the other, the engine in this process among them. */
 extern const struct upstream_ops attempts_ops;
+/** The call has ended: an engine here gets its place back. */
+void attempts_close(struct call *call);
 /** Local streams have news: push their events up. */
 void upstream_local_news(struct gateway *gw);
 
@@ -172,9 +174,9 @@ enum cause {
     CAUSE_CLIENT_GONE,
     CAUSE_CLIENT_SLOW, // took its stream so slowly that the queue ran full
     CAUSE_TIMEOUT,
-    CAUSE_STOPPED, // we were told to stop at once
-    CAUSE_DENIED,  // by policy: 403
-    CAUSE_LIMITED, // by a limit or budget: 429
+    CAUSE_STOPPED,          // we were told to stop at once
+    CAUSE_DENIED,           // by policy: 403
+    CAUSE_LIMITED,          // by a limit or budget: 429
     CAUSE_UPSTREAM_LIMITED, // every upstream answered 429
     CAUSE_UPSTREAM_BROKE,   // an upstream broke off behind its first byte
 };
@@ -199,30 +201,33 @@ struct call {
     struct str record_id;               // ours, unique: ledger, upstreams; often the same
     const struct chat_failure *failure; // in the arena; what reply tells the client
     uint32_t retry_after_s;             // with 503; 0: none
-    struct fleet *fleet;            // one reference
-    struct identity_caller caller;  // set by stage "auth"
-    struct splice splice;           // set by stage "read"
-    struct chat_json_request request; // of calls that an engine here may answer, and always `stream`
-    bool request_read;                // request is whole
+    struct fleet *fleet;                // one reference
+    struct identity_caller caller;      // set by stage "auth"
+    struct splice splice;               // set by stage "read"
+    struct chat_json_request
+        request;       // of calls that an engine here may answer, and always `stream`
+    bool request_read; // request is whole
     struct chat_json_frame frame;
     struct policy_facts facts;
     struct policy_decision *decision; // in the arena
     /* what was reserved */
-    struct limits_claim *claim;               // NULL: nothing; in the arena
-    struct ledger_reservation *reservation;   // NULL: nothing; in the arena
-    struct limits_state *limits;              // for the rate-limit fields; NULL: no rules
+    struct limits_claim *claim;             // NULL: nothing; in the arena
+    struct limits_claim *provider_claim;    // of the provider that answers; NULL: nothing
+    uint32_t promised_tokens;               // to the ledger: no more were relayed
+    struct ledger_reservation *reservation; // NULL: nothing; in the arena
+    struct limits_state *limits;            // for the rate-limit fields; NULL: no rules
     /* who answers */
     struct attempts *attempts;
     const struct fleet_upstream *server; // last one that was tried
     uint32_t n_attempts;
-    bool slow;                           // the latency gate was missed
-    const char *route_reason;            // static: why this member
-    const char *relay_type;              // content type of a relayed answer
-    bool relays_stream;                  // ... which is a stream
-    int passed_status;                   // an upstream's refusal of the request; 0: none
-    struct str passed_body;              // its JSON
-    uint64_t gone_ns;                    // when the client was found gone
-    int64_t cost_nano;                   // set with the usage; -1: not known
+    bool slow;                // the latency gate was missed
+    const char *route_reason; // static: why this member
+    const char *relay_type;   // content type of a relayed answer
+    bool relays_stream;       // ... which is a stream
+    int passed_status;        // an upstream's refusal of the request; 0: none
+    struct str passed_body;   // its JSON
+    uint64_t gone_ns;         // when the client was found gone
+    int64_t cost_nano;        // set with the usage; -1: not known
     const struct prices_row *price;
     const struct upstream_ops *upstream; // NULL before the stage chose
     void *upstream_state;                // in the arena
@@ -271,7 +276,7 @@ const char *call_cause_name(enum cause cause);
 
 /** Parse the body as JSON.  Errors: the call is refused already. */
 MUST_USE enum status stage_read_json(struct call *call, const struct json_value **ret_root);
-/** True when `name` is served, or empty. */
+/** Served, or empty. */
 bool stage_read_model_known(const struct call *call, struct str name);
 /** 404 model_not_found that lists the served names. */
 enum stage_verdict stage_read_refuse_model(struct call *call, struct str name);
@@ -281,32 +286,16 @@ void sink_relay_write_error(struct call *call, struct buf *out, const struct cha
 void stage_reserve_price(struct call *call);
 /** Give back what was reserved and book what was used.  Idempotent. */
 void stage_reserve_settle(struct call *call);
+/** Claim on the limits of the provider that is to be asked.  OK: *ret_taken says whether
+ *  stage_reserve_give_back must follow.  Errors: LIMIT (the call was refused; clear its failure
+ *  when somebody else answers). */
+MUST_USE enum status stage_reserve_provider(struct call *call, const struct fleet_upstream *u,
+                                            struct limits_claim *claim, bool *ret_taken);
+/** The provider did not answer this call. */
+void stage_reserve_give_back(struct call *call, struct limits_claim *claim);
+/** Before `n_tokens` more are relayed: promise the ledger what a crash would book at most. */
+void stage_reserve_promise(struct call *call, uint32_t n_tokens);
 /** How the call ended on the wire: status sent, 499 for a client that left. */
 int call_status(const struct call *call);
-
-/* --- answers of routes --- */
-
-/** GET /v1/models */
-enum stage_verdict answer_plain_models(struct call *call);
-/** GET /v1/models/{id} */
-enum stage_verdict answer_plain_model(struct call *call);
-/** GET /metrics */
-enum stage_verdict answer_plain_metrics(struct call *call);
-/** GET /health, /ready, /ping */
-enum stage_verdict answer_plain_health(struct call *call);
-/** GET /live */
-enum stage_verdict answer_plain_live(struct call *call);
-/** GET /version */
-enum stage_verdict answer_plain_version(struct call *call);
-/** GET /load */
-enum stage_verdict answer_plain_load(struct call *call);
-/** GET / */
-enum stage_verdict answer_plain_page(struct call *call);
-/** GET /favicon.ico */
-enum stage_verdict answer_plain_icon(struct call *call);
-/** POST /tokenize */
-enum stage_verdict answer_tokens_encode(struct call *call);
-/** POST /detokenize */
-enum stage_verdict answer_tokens_decode(struct call *call);
 
 #endif

@@ -41,10 +41,10 @@ static void create_meters(struct fleet_upstream *u)
                         "1: the last look at an upstream found it well.");
     m->slow = series(gw, METRIC_COUNTER, "kontor_upstream_slow_total", labels,
                      "Attempts whose first byte came later than the model's latency gate.");
-    m->first_byte = metrics_series(gw->options.metrics, METRIC_HISTOGRAM,
-                                   "kontor_upstream_first_byte_seconds", labels,
-                                   "Start of an attempt to its first event.", first_byte_s,
-                                   ARRAY_COUNT(first_byte_s));
+    m->first_byte =
+        metrics_series(gw->options.metrics, METRIC_HISTOGRAM, "kontor_upstream_first_byte_seconds",
+                       labels, "Start of an attempt to its first event.", first_byte_s,
+                       ARRAY_COUNT(first_byte_s));
     snprintf(labels, sizeof(labels), "upstream=\"%.*s\",outcome=\"answered\"",
              STR_ARG(buf_str(&name)));
     m->answered = series(gw, METRIC_COUNTER, "kontor_upstream_attempts_total", labels,
@@ -329,8 +329,8 @@ void fleet_note_success(struct fleet_upstream *u)
     metrics_add(u->meters.answered, 1);
     breaker_success(&u->breaker, &u->fleet->breaker, now_ns);
     if (before == BREAKER_HALF || before == BREAKER_OPEN) {
-        log_event(LOG_LEVEL_INFO, "upstream_back", "upstream=%.*s state=%s",
-                  STR_ARG(u->conf->name), breaker_state_name(u->breaker.state));
+        log_event(LOG_LEVEL_INFO, "upstream_back", "upstream=%.*s state=%s", STR_ARG(u->conf->name),
+                  breaker_state_name(u->breaker.state));
     }
 }
 

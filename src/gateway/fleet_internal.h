@@ -58,7 +58,7 @@ struct fleet {
     const struct settings *settings; // borrowed unless owns_settings
     bool owns_settings;
     uint32_t n_refs;
-    struct fleet *next; // list of the gateway
+    struct fleet *next;               // list of the gateway
     struct fleet_upstream *upstreams; // [settings->n_upstreams]
     struct identity *identity;
     struct breaker_options breaker;

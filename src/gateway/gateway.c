@@ -408,16 +408,20 @@ static enum status open_listener(struct gateway *gw, const struct settings_liste
     struct str host;
     struct str certificate;
     struct str key;
+    struct str client_ca;
     enum status rc = E_NO_MEMORY;
 
     if (arena_dup(gw->arena, l->host, &host) == OK &&
         arena_dup(gw->arena, l->certificate_file, &certificate) == OK &&
-        arena_dup(gw->arena, l->key_file, &key) == OK) {
+        arena_dup(gw->arena, l->key_file, &key) == OK &&
+        arena_dup(gw->arena, l->client_ca_file, &client_ca) == OK) {
         rc = OK;
     }
     if (rc == OK && certificate.len > 0) {
         const struct tls_server_options options = {.certificate_file = certificate.ptr,
-                                                   .key_file = key.ptr};
+                                                   .key_file = key.ptr,
+                                                   .client_ca_file =
+                                                       client_ca.len > 0 ? client_ca.ptr : NULL};
 
         rc = tls_server_create(&options, tls, err);
     }
@@ -504,11 +508,19 @@ static void raise_descriptor_limit(const struct gateway *gw)
     }
 }
 
+/* A log whose reader is gone and a file at its size limit are errors of a write, not of life. */
+static void ignore_signals_of_writes(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+}
+
 static enum status start(struct gateway *gw, struct error *err)
 {
     enum status rc = loop_create(&gw->loop, err);
 
     raise_descriptor_limit(gw);
+    ignore_signals_of_writes();
     if (rc != OK) {
         return rc;
     }
@@ -538,7 +550,8 @@ static struct gateway *volatile left_for_loader; // volatile: a store that leak 
 
 static void destroy(struct gateway *gw)
 {
-    const bool awaited = gw->loop_ran && gw->engine == NULL && !gw->has_failed && gw->fleet->has_local;
+    const bool awaited =
+        gw->loop_ran && gw->engine == NULL && !gw->has_failed && gw->fleet->has_local;
 
     for (uint32_t i = 0; i < gw->n_servers; i++) {
         http_server_destroy(gw->servers[i]);

@@ -1,8 +1,8 @@
 /* gateway.h - the front door: HTTP in, a table of stages, an engine's answer out.
  *
- * `kontor serve` calls gateway_run with one local engine; `kontor gateway` with settings: upstreams,
- * pools, keys, policy, limits, ledger.  Both run the same pipeline.  One loop thread (the caller's)
- * and one worker thread.
+ * `kontor serve` calls gateway_run with one local engine; `kontor gateway` with settings:
+ * upstreams, pools, keys, policy, limits, ledger.  Both run the same pipeline.  One loop thread
+ * (the caller's) and one worker thread.
  */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
@@ -90,7 +90,8 @@ void gateway_fail(struct gateway *gw, const struct error *why);
  * Waits for the loop; not from its thread.
  *
  * Takes the settings on OK: arena_destroy(settings->arena) when nobody needs them any more.
- * Errors (nothing has changed): INVALID (a certificate, a key file), NO_MEMORY, IO, CLOSED (ending).
+ * Errors (nothing has changed): INVALID (a certificate, a key file), NO_MEMORY, IO, CLOSED
+ * (ending).
  */
 MUST_USE enum status gateway_reload(struct gateway *gw, struct settings *settings,
                                     struct error *err);

@@ -92,15 +92,15 @@ struct gateway_wish {
 /* A message to the loop from another thread. */
 struct gateway_message {
     enum gateway_order order;
-    struct engine *engine;           // ORDER_ENGINE
+    struct engine *engine;     // ORDER_ENGINE
     struct gateway_wish *wish; // ORDER_RELOAD
 };
 
 struct gateway {
     struct gateway_options options; // with defaults put in; pointers borrowed
-    struct arena *arena; // owned: texts of listeners and folders
+    struct arena *arena;            // owned: texts of listeners and folders
     struct loop *loop;
-    struct http_server *servers[GATEWAY_SERVERS_MAX]; // [n_servers]
+    struct http_server *servers[GATEWAY_SERVERS_MAX];   // [n_servers]
     struct tls_server *server_tls[GATEWAY_SERVERS_MAX]; // of settings; NULL: plain
     uint32_t n_servers;
     struct http_client *client;
@@ -108,7 +108,7 @@ struct gateway {
     struct fleet *fleet;             // in force
     struct ledger *ledger;           // NULL: no books
     struct limits *limits;
-    bool has_limits;               // there is at least one rule
+    bool has_limits;      // there is at least one rule
     uint64_t limits_keys; // keys_serial of the set whose limits are in force
     struct breaker_budget retry_budget;
     uint64_t chance_count;
@@ -146,14 +146,17 @@ struct gateway {
 
 /* --- access log --- */
 
+/** Before the first line. */
 void access_log_start(struct gateway *gw);
+/** Write what is left, as far as it is taken, and free. */
 void access_log_stop(struct gateway *gw);
 /** The line of a finished call; leaves at the end of the batch. */
 void access_log_line(struct call *call);
 
 /* --- settings and limits --- */
 
-/** The settings of `kontor serve`; arena_destroy(settings->arena) frees them.  Errors: NO_MEMORY. */
+/** The settings of `kontor serve`; arena_destroy(settings->arena) frees them.  Errors:
+ * NO_MEMORY. */
 MUST_USE enum status serve_settings_create(const struct gateway_options *options,
                                            struct settings **ret_settings);
 /** Put the limits of settings and keys in force.  at_start: budgets begin with what the ledger

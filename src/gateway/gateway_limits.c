@@ -1,5 +1,5 @@
-/* gateway_limits.c - which limits are in force: those of the settings and those of the keys; and the
- * money that was spent before the start. */
+/* gateway_limits.c - which limits are in force: those of the settings and those of the keys; and
+ * the money that was spent before the start. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/gateway_internal.h"

@@ -4,9 +4,9 @@
  *   every interval: health page -> metrics -> probe, each when it is wanted, one after the other
  *
  * Two bad looks in a row take an upstream out, one good look brings it back.  A server that answers
- * the health page with anything below 500 is there: clouds have no such page.  The probe runs at the
- * start and whenever the upstream is down or its breaker is not closed, so that a client's request
- * is not the first to find out; its success counts as the breaker's trial.
+ * the health page with anything below 500 is there: clouds have no such page.  The probe runs at
+ * the start and whenever the upstream is down or its breaker is not closed, so that a client's
+ * request is not the first to find out; its success counts as the breaker's trial.
  * No byte of any request is in what is sent here.
  */
 #include "base/check.h"
@@ -177,9 +177,9 @@ static enum status start_look(struct health *h)
         .permit = h->permit,
         .label = LABEL_PUBLIC,
         .method = probe ? STR("POST") : STR("GET"),
-        .target = probe                   ? STR("/chat/completions")
+        .target = probe                  ? STR("/chat/completions")
                   : h->look == LOOK_PAGE ? c->health_path
-                                          : c->metrics_path,
+                                         : c->metrics_path,
         .fields = h->fields,
         .connect_timeout_ms = CONNECT_MS,
         .first_byte_timeout_ms = probe ? c->first_byte_timeout_ms : LOOK_MS,
@@ -288,7 +288,9 @@ static void make_probe(struct health *h)
 struct health *health_start(struct fleet_upstream *u)
 {
     const struct settings_upstream *c = u->conf;
-    const struct http_origin_options options = {.url = root_of(c->url), .tls = u->tls, .idle_max = 1};
+    const struct http_origin_options options = {.url = root_of(c->url),
+                                                .tls = u->tls,
+                                                .idle_max = 1};
     struct health *h;
 
     metrics_set(u->meters.healthy, u->down ? 0 : 1);

@@ -1,9 +1,9 @@
 /* pipeline.c - the order in which a request goes through the house.
  *
  * A request goes down this table; tokens come up the chain of sinks that stage "upstream" starts
- * (sink_meter -> sink_relay | sink_sse | sink_json -> connection).  A stage that ends a call early (a refusal,
- * an answer) skips what follows, but for the stages that always run: every call is metered and
- * closed exactly once, whichever way it ended.
+ * (sink_meter -> sink_relay | sink_sse | sink_json -> connection).  A stage that ends a call early
+ * (a refusal, an answer) skips what follows, but for the stages that always run: every call is
+ * metered and closed exactly once, whichever way it ended.
  */
 #include "base/check.h"
 #include "gateway/gateway_internal.h"

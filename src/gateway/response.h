@@ -26,9 +26,9 @@
 struct response_facts {
     bool has_choices;
     uint32_t n_choices;
-    bool finished;      // a finish_reason, or the type of a last event
-    bool failed;        // an error object, or the type of a failure
-    bool ends;          // type of a last event: response.completed, message_stop ...
+    bool finished; // a finish_reason, or the type of a last event
+    bool failed;   // an error object, or the type of a failure
+    bool ends;     // type of a last event: response.completed, message_stop ...
     bool has_usage;
     struct chat_usage usage; // where it is absent: zeros
     uint64_t text_bytes;     // of generated text, as escaped
@@ -67,8 +67,8 @@ void response_done(struct response *r);
 /** Errors: INVALID (no JSON, no UTF-8), LIMIT, NO_MEMORY; CLOSED: the answer has ended, the rest is
  *  dropped. */
 MUST_USE enum status response_feed(struct response *r, struct str piece);
-/** The body is complete.  Errors: CLOSED (cut off: no end was seen), INVALID, NO_MEMORY.  OK: DONE or
- *  ERROR was pushed. */
+/** The body is complete.  Errors: CLOSED (cut off: no end was seen), INVALID, NO_MEMORY.  OK: DONE
+ *  or ERROR was pushed. */
 MUST_USE enum status response_end(struct response *r);
 
 #endif

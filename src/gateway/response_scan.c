@@ -167,8 +167,8 @@ static enum status tool_member(struct walk *w, struct str key, enum json_kind ki
 static enum status delta_member(struct walk *w, struct str key, enum json_kind kind)
 {
     static const struct str texts[] = {
-        {"content", 7},   {"reasoning", 9}, {"reasoning_content", 17}, {"text", 4},
-        {"thinking", 8},  {"refusal", 7},   {"partial_json", 12},
+        {"content", 7},  {"reasoning", 9}, {"reasoning_content", 17}, {"text", 4},
+        {"thinking", 8}, {"refusal", 7},   {"partial_json", 12},
     };
     bool reasoned = false;
     uint32_t n = 0;
@@ -202,8 +202,9 @@ static enum status choice_member(struct walk *w, struct str key, enum json_kind 
 
 static enum status read_type(struct walk *w)
 {
-    static const struct str last[] = {
-        {"response.completed", 18}, {"response.incomplete", 19}, {"message_stop", 12}};
+    static const struct str last[] = {{"response.completed", 18},
+                                      {"response.incomplete", 19},
+                                      {"message_stop", 12}};
     static const struct str failures[] = {{"response.failed", 15}, {"error", 5}};
     struct str raw;
     bool escaped;

@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-#define LOAD_BOUND 1.25   // a preferred member may carry that much of the mean
-#define KV_PRESSURE 4.0   // a full KV pool counts like that many times the queue
+#define LOAD_BOUND 1.25 // a preferred member may carry that much of the mean
+#define KV_PRESSURE 4.0 // a full KV pool counts like that many times the queue
 #define HASH_SEED UINT64_C(0x6b6f6e746f72)
 
 /* --- preference --- */

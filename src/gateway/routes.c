@@ -1,5 +1,6 @@
 /* routes.c - which path and method is what.  The table is the list of endpoints. */
 #include "base/check.h"
+#include "gateway/answer_internal.h"
 #include "gateway/gateway_internal.h"
 
 static const struct route routes[] = {

@@ -120,6 +120,7 @@ struct settings_listener {
     uint16_t port;
     struct str certificate_file; // empty: plain HTTP
     struct str key_file;
+    struct str client_ca_file; // clients must show a certificate signed by it; empty: not asked
 };
 
 struct settings {

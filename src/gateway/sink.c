@@ -1,4 +1,5 @@
-/* sink.c - which sinks the events of a call go through; decided once, when it is known who answers. */
+/* sink.c - which sinks the events of a call go through; decided once, when it is known who
+ * answers. */
 #include "gateway/call_internal.h"
 
 enum status sink_build(struct call *call, enum sink_kind kind)

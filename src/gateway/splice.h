@@ -26,15 +26,15 @@ struct splice {
     struct str model_source;  // with its quotes; empty: absent
     struct str prompt_source; // value of messages, prompt or input
     bool stream;
-    bool include_usage;               // the client asked for usage in the stream
-    bool has_tools;                   // tools or functions is neither absent nor null
-    uint64_t max_tokens;              // completion ceiling asked for; 0: none
-    uint32_t n;                       // answers wanted, at least 1
-    size_t object_at;                 // behind the opening brace
-    struct str options_source;        // value of stream_options; empty: absent
-    size_t options_at;                // behind its brace
-    bool options_empty;               // {} or null
-    struct str include_usage_source;  // value in stream_options; empty: absent
+    bool include_usage;              // the client asked for usage in the stream
+    bool has_tools;                  // tools or functions is neither absent nor null
+    uint64_t max_tokens;             // completion ceiling asked for; 0: none
+    uint32_t n;                      // answers wanted, at least 1
+    size_t object_at;                // behind the opening brace
+    struct str options_source;       // value of stream_options; empty: absent
+    size_t options_at;               // behind its brace
+    bool options_empty;              // {} or null
+    struct str include_usage_source; // value in stream_options; empty: absent
 };
 
 /**

@@ -4,9 +4,9 @@
 static struct str asked_label(const struct call *call)
 {
     const struct settings *s = call->fleet->settings;
-    const struct str *value =
-        s->label_header.len == 0 ? NULL
-                                 : http_parse_field(http_exchange_head(call->x), s->label_header);
+    const struct str *value = s->label_header.len == 0
+                                  ? NULL
+                                  : http_parse_field(http_exchange_head(call->x), s->label_header);
 
     return value == NULL ? (struct str){NULL, 0} : *value;
 }

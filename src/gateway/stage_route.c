@@ -129,9 +129,8 @@ static void note_preferences(struct call *call)
 
     for (uint32_t i = 0; i < call->decision->n_pools; i++) {
         const struct settings_pool *pool = &s->pools[call->decision->pools[i]];
-        const struct str *value = pool->affinity_header.len == 0
-                                      ? NULL
-                                      : http_parse_field(head, pool->affinity_header);
+        const struct str *value =
+            pool->affinity_header.len == 0 ? NULL : http_parse_field(head, pool->affinity_header);
 
         if (value != NULL && value->len > 0 && call->attempts->affinity == 0) {
             call->attempts->affinity = hash_bytes(value->ptr, value->len, 0) | 1;

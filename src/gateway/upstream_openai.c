@@ -21,7 +21,7 @@
 #define RETRY_AFTER_MS_MAX 86400000
 
 static const struct str passed_fields[] = {
-    {"traceparent", 11},   {"tracestate", 10},        {"openai-beta", 11},
+    {"traceparent", 11},    {"tracestate", 10},        {"openai-beta", 11},
     {"anthropic-beta", 14}, {"anthropic-version", 17},
 };
 
@@ -86,12 +86,20 @@ static uint64_t read_retry_after(const struct http_head *head)
                                                                   : (uint64_t)(seconds * MS_PER_S);
 }
 
-static bool is_type(const struct http_head *head, struct str wanted)
+static struct str media_type(const struct http_head *head)
 {
     const struct str *type = http_parse_field(head, STR("content-type"));
 
-    return type != NULL &&
-           str_eq_nocase(str_trim(str_slice(*type, 0, str_find_byte(*type, ';', 0))), wanted);
+    return type == NULL ? (struct str){NULL, 0}
+                        : str_trim(str_slice(*type, 0, str_find_byte(*type, ';', 0)));
+}
+
+/* application/json, text/json, application/problem+json: as clients read it. */
+static bool is_json(const struct http_head *head)
+{
+    const struct str type = media_type(head);
+
+    return type.len > 4 && str_eq_nocase(str_slice(type, type.len - 4, type.len), STR("json"));
 }
 
 static bool is_encoded(const struct http_head *head)
@@ -119,7 +127,7 @@ static bool take_refusal(struct attempt *a, const struct http_head *head)
         fail(a, ATTEMPT_FAULT_STATUS, status);
         return false;
     }
-    if (status < 400 || is_encoded(head) || !is_type(head, STR("application/json"))) {
+    if (status < 400 || is_encoded(head) || !is_json(head)) {
         fail(a, status < 400 ? ATTEMPT_FAULT_BROKEN : ATTEMPT_FAULT_REFUSED, status);
         return false;
     }
@@ -131,7 +139,7 @@ static void on_head(void *user, const struct http_head *head)
 {
     struct attempt *a = user;
     const enum dialect dialect = a->call->route->dialect;
-    const bool sse = is_type(head, STR("text/event-stream"));
+    const bool sse = str_eq_nocase(media_type(head), STR("text/event-stream"));
 
     response_init(&a->reader, a->call->arena, sse, push, a);
     a->reader_open = true;
@@ -139,13 +147,15 @@ static void on_head(void *user, const struct http_head *head)
         (void)take_refusal(a, head);
         return;
     }
-    if (is_encoded(head) || (!sse && !is_type(head, STR("application/json")))) {
+    if (is_encoded(head) || (!sse && !is_json(head))) {
         fail(a, ATTEMPT_FAULT_BROKEN, (int)head->status);
         return;
     }
     a->reader.done_marks = dialect == DIALECT_CHAT || dialect == DIALECT_COMPLETION;
     a->reader.strip_usage = a->injects_usage;
-    if (!sse) {
+    if (sse) {
+        attempts_head(a);
+    } else {
         a->first_byte_ns = loop_now_ns(a->call->gw->loop);
     }
     a->call->relays_stream = sse;
@@ -219,7 +229,7 @@ static enum attempt_fault fault_of(enum status rc, enum http_call_phase phase)
         return ATTEMPT_FAULT_TIMEOUT;
     }
     return phase <= HTTP_CALL_WAIT && (rc == E_IO || rc == E_CLOSED) ? ATTEMPT_FAULT_CONNECT
-                                                                      : ATTEMPT_FAULT_BROKEN;
+                                                                     : ATTEMPT_FAULT_BROKEN;
 }
 
 static void on_end(void *user, enum status rc, enum http_call_phase phase, const struct error *why)
@@ -284,9 +294,8 @@ enum status upstream_openai_start(struct attempt *a, struct attempt_failure *ret
 
     a->injects_usage = (dialect == DIALECT_CHAT || dialect == DIALECT_COMPLETION) &&
                        call->splice.stream && !call->splice.include_usage;
-    rc = splice_pieces(call->arena, &call->splice,
-                       fleet_model_there(a->server, call->splice.model), a->injects_usage,
-                       a->pieces, &a->n_pieces);
+    rc = splice_pieces(call->arena, &call->splice, fleet_model_there(a->server, call->splice.model),
+                       a->injects_usage, a->pieces, &a->n_pieces);
     if (rc != OK) {
         return rc;
     }

@@ -126,9 +126,13 @@ static void complete(struct http_call *c, bool clean)
 
 void http_call_cancel(struct http_call *c)
 {
-    struct http_client *client = c->link->origin->client;
+    struct http_link *l = c->link;
+    struct http_client *client = l->origin->client;
 
-    http_link_close(c->link);
+    if (l->call != c) {
+        return; // from its own on_end
+    }
+    http_link_close(l);
     put_free(client, c);
 }
 
@@ -195,7 +199,9 @@ static void put_head(const struct http_origin *o, const struct http_call_options
     }
     if (body_bytes > 0 || str_eq(q->method, STR("POST")) || str_eq(q->method, STR("PUT")) ||
         str_eq(q->method, STR("PATCH"))) {
-        buf_printf(out, "content-length: %llu\r\n", (unsigned long long)body_bytes);
+        buf_append_str(out, STR("content-length: "));
+        buf_append_number(out, body_bytes, 10);
+        buf_append_str(out, STR("\r\n"));
     }
     buf_append_str(out, STR("\r\n"));
 }
@@ -211,11 +217,14 @@ static size_t gather(const struct http_call *c, struct iovec *iov)
     for (uint32_t i = c->piece; i <= c->options.n_pieces && n < IOV_MAX_HERE; i++) {
         const struct str all = i == 0 ? buf_str(&c->out) : c->options.pieces[i - 1];
         const struct str rest = str_slice(all, at, all.len);
+        const union {
+            const char *bytes;
+            void *base; // struct iovec has no const; nobody writes through it
+        } from = {rest.ptr};
 
         at = 0;
         if (rest.len > 0) {
-            // struct iovec has no const; nobody writes through it
-            iov[n++] = (struct iovec){(void *)(uintptr_t)rest.ptr, rest.len};
+            iov[n++] = (struct iovec){from.base, rest.len};
         }
     }
     return n;
@@ -283,34 +292,40 @@ static enum status refuse(struct http_call *c, enum status rc, const char *text)
     return rc;
 }
 
-/* Copy the head behind the link's buffers, so that its strings live until the end, and parse it. */
+static void move(struct str *s, const char *from, const char *to)
+{
+    s->ptr = to + (s->ptr - from);
+}
+
+/* Parse the head, then copy it with its fields to where it lives until the end. */
 static enum status store_head(struct http_call *c, struct str bytes, struct http_fault *fault)
 {
     const size_t fields_at = (bytes.len + 15) / 16 * 16;
-    struct http_client *client = c->link->origin->client;
     size_t fields_bytes;
+    struct http_field *fields;
     enum status rc;
     char *room;
 
-    buf_reset(&c->store);
-    // Each field takes at least four bytes, but heads have far fewer: count the lines.
-    fields_bytes = sizeof(struct http_field);
-    for (size_t i = 0; i < bytes.len; i++) {
-        fields_bytes += bytes.ptr[i] == '\n' ? sizeof(struct http_field) : 0;
+    c->head.fields = c->link->origin->client->fields;
+    rc = http_parse_response(bytes, c->to_head, &c->head, fault);
+    if (rc != OK) {
+        return rc;
     }
+    fields_bytes = c->head.n_fields * sizeof(*fields);
+    buf_reset(&c->store);
     room = buf_reserve(&c->store, fields_at + fields_bytes);
     if (room == NULL) {
         *fault = (struct http_fault){502, "There is no memory for its head."};
         return E_NO_MEMORY;
     }
+    fields = (struct http_field *)(void *)(room + fields_at);
     memcpy(room, bytes.ptr, bytes.len);
-    c->head.fields = client->fields;
-    rc = http_parse_response((struct str){room, bytes.len}, c->to_head, &c->head, fault);
-    if (rc != OK) {
-        return rc;
+    memcpy(fields, c->head.fields, fields_bytes);
+    for (uint32_t i = 0; i < c->head.n_fields; i++) {
+        move(&fields[i].name, bytes.ptr, room);
+        move(&fields[i].value, bytes.ptr, room);
     }
-    c->head.fields = (struct http_field *)(void *)(room + fields_at);
-    memcpy(c->head.fields, client->fields, c->head.n_fields * sizeof(struct http_field));
+    c->head.fields = fields;
     return OK;
 }
 
@@ -480,7 +495,7 @@ static void keep_rest(struct http_link *l, struct str all, size_t used)
     l->in_at += used;
     if (l->in_at == l->in.len) {
         l->in_at = 0;
-        buf_reset(&l->in);
+        shrink(&l->in);                    // a long stream does not hold what its head needed
     } else if (l->in_at > l->in.len / 2) { // moving less than was used: linear on the whole
         buf_consume(&l->in, l->in_at);
         l->in_at = 0;

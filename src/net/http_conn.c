@@ -212,6 +212,7 @@ static enum turn deliver(struct http_conn *c)
     struct http_server *s = c->server;
 
     enter(c, HTTP_CONN_RUNNING);
+    c->unsure = true;
     s->options.events.on_request(s->options.user, c->exchange);
     return TURN_AGAIN;
 }
@@ -396,25 +397,34 @@ static bool grow_body(struct http_conn *c, struct str payload)
     return false;
 }
 
+/* Everything that was received is taken before the buffer is moved up, so that a body of very many
+ * tiny chunks costs no more than its bytes. */
 static enum turn turn_chunked(struct http_conn *c)
 {
     struct http_fault fault;
-    struct str payload;
-    size_t used;
-    enum status rc;
+    struct str in;
+    size_t at = 0;
+    enum status rc = OK;
 
     if (c->in.len == 0 && !fill(c)) {
         return TURN_WAIT;
     }
-    rc = http_chunked_next(&c->chunked, buf_str(&c->in), &used, &payload, &fault);
-    if (rc != OK && rc != E_CLOSED) {
-        refuse(c, &fault);
-        return TURN_AGAIN;
+    in = buf_str(&c->in);
+    while (rc == OK && at < in.len) {
+        struct str payload;
+        size_t used;
+
+        rc = http_chunked_next(&c->chunked, str_slice(in, at, in.len), &used, &payload, &fault);
+        at += used;
+        if (rc != OK && rc != E_CLOSED) {
+            refuse(c, &fault);
+            return TURN_AGAIN;
+        }
+        if (!grow_body(c, payload)) {
+            return TURN_AGAIN;
+        }
     }
-    if (!grow_body(c, payload)) {
-        return TURN_AGAIN;
-    }
-    buf_consume(&c->in, used);
+    buf_consume(&c->in, at);
     return rc == E_CLOSED ? deliver(c) : TURN_AGAIN;
 }
 
@@ -564,6 +574,12 @@ static void go_on(struct http_conn *c)
     while (turns < TURNS_MAX && take_turn(c) == TURN_AGAIN) {
         turns++;
     }
+    if (c->state == HTTP_CONN_RUNNING && c->unsure) {
+        // A reset in the same wake-up as the end of the request looks like input and makes no
+        // further event.  Asked once, and only for requests that are not answered at once.
+        c->unsure = false;
+        c->peer_closed |= !transport_alive(&c->transport);
+    }
     if (c->state == HTTP_CONN_RUNNING && c->peer_closed) {
         http_conn_die(c);
     }
@@ -634,7 +650,7 @@ void http_conn_answered(struct http_conn *c)
     http_conn_touch(c);
 }
 
-void http_conn_retire(struct http_conn *c)
+bool http_conn_retire(struct http_conn *c)
 {
     const bool waits = c->state == HTTP_CONN_IDLE && c->in.len == 0 && c->exchange != NULL;
 
@@ -643,4 +659,5 @@ void http_conn_retire(struct http_conn *c)
         c->readable = true;
         http_conn_touch(c);
     }
+    return waits;
 }

@@ -114,8 +114,7 @@ static void ready(struct http_link *l)
     http_call_go_on(l->call);
 }
 
-/* No connection to be had.  A refused certificate is not tried elsewhere: all addresses of a name
- * show the same one. */
+/* No connection to be had. */
 static void refused(struct http_link *l)
 {
     const struct http_origin *o = l->origin;
@@ -149,6 +148,8 @@ static void shake(struct http_link *l)
         ready(l);
     } else if (rc == E_AGAIN) {
         http_link_arm(l);
+    } else if (rc != E_DENIED && http_origin_untried(l->origin, l) > 0) {
+        attempt_failed(l, ECONNRESET); // perhaps one server of several; a certificate is the name's
     } else {
         refuse_handshake(l);
     }
@@ -206,6 +207,23 @@ static uint64_t attempt_deadline_ns(const struct http_link *l)
     return end_ns > now_ns ? now_ns + (end_ns - now_ns) / n : end_ns;
 }
 
+/* It is this process that cannot: no other address would help, and none is to blame. */
+static bool is_own_shortage(int fault)
+{
+    return fault == EMFILE || fault == ENFILE || fault == ENOBUFS || fault == ENOMEM;
+}
+
+static void fail_for_shortage(struct http_link *l)
+{
+    struct error err;
+
+    (void)error_set(&err, E_LIMIT,
+                    "No connection to %.*s port %u: %s in this process. Raise the limit of open "
+                    "files (ulimit -n) or lower the number of connections.",
+                    STR_ARG(l->origin->host), (unsigned)l->origin->port, strerror(l->last_errno));
+    http_call_fail(l->call, E_LIMIT, &err);
+}
+
 static void connect_next(struct http_link *l)
 {
     l->state = HTTP_LINK_CONNECT;
@@ -214,6 +232,10 @@ static void connect_next(struct http_link *l)
 
         l->attempt_deadline_ns = attempt_deadline_ns(l);
         if (attempt(l, &at_once) != OK) {
+            if (is_own_shortage(l->last_errno)) {
+                fail_for_shortage(l);
+                return;
+            }
             http_origin_note(l->origin, &l->address, true);
             continue;
         }

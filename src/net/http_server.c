@@ -18,7 +18,8 @@
 #define ACCEPTS_PER_BATCH 64
 #define SURPLUS_MAX 64 // connections over the limit that are told so; further ones are just closed
 #define PAUSE_MS 100   // no accepting after the process ran out of descriptors
-#define LOOK_MS 5000   // between two looks at the certificate's files
+#define RETIRED_PER_PAUSE 64 // idle connections ended then
+#define LOOK_MS 5000         // between two looks at the certificate's files
 #define NS_PER_MS UINT64_C(1000000)
 
 static void default_u32(uint32_t *value, uint32_t fallback)
@@ -78,6 +79,16 @@ static void take_socket(struct http_server *s, int fd, const struct sockaddr_sto
     (void)http_conn_open(s, fd, peer, s->n_conns >= max);
 }
 
+/* Out of descriptors: connections that wait for another request make room for new ones. */
+static void retire_idle(struct http_server *s)
+{
+    struct http_conn *c = s->conns;
+
+    for (uint32_t n = 0; c != NULL && n < RETIRED_PER_PAUSE; c = c->next) {
+        n += http_conn_retire(c) ? 1 : 0;
+    }
+}
+
 static void on_acceptable(void *user, unsigned what)
 {
     struct http_server *s = user;
@@ -93,6 +104,7 @@ static void on_acceptable(void *user, unsigned what)
             take_socket(s, fd, &addr);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             loop_watch_stop(&s->watch);
+            retire_idle(s);
             loop_timer_set(s->loop, &s->pause, loop_now_ns(s->loop) + PAUSE_MS * NS_PER_MS);
             return;
         } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -313,7 +325,7 @@ void http_server_drain(struct http_server *s)
 {
     s->draining = true;
     for (struct http_conn *c = s->conns; c != NULL; c = c->next) {
-        http_conn_retire(c);
+        (void)http_conn_retire(c);
     }
 }
 

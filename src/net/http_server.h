@@ -91,7 +91,8 @@ const struct http_head *http_exchange_head(const struct http_exchange *x);
 struct str http_exchange_path(const struct http_exchange *x);
 /** Whole body, chunk framing removed.  Valid until the exchange is released. */
 struct str http_exchange_body(const struct http_exchange *x);
-/** Give the memory of the body back: it is empty from now on. */
+/** Give the memory of the body, and of an empty input buffer, back before a long answer: the body
+ *  is empty from now on. */
 void http_exchange_drop_body(struct http_exchange *x);
 /** Memory of this request; dies with it. */
 struct arena *http_exchange_arena(struct http_exchange *x);

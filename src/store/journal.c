@@ -33,8 +33,8 @@ struct journal {
     uint64_t segment_bytes;
     int fd; // of the current segment, -1: none
     uint64_t nonce;
-    uint64_t end;       // where the next record goes; bytes behind it are of a failed write
-    uint32_t next;      // number of the next segment
+    uint64_t end;             // where the next record goes; bytes behind it are of a failed write
+    uint32_t next;            // number of the next segment
     struct segment *segments; // owned, ascending; the current one is the last
     uint32_t n_segments;
     uint32_t segments_cap;
@@ -228,8 +228,8 @@ static enum status sync_folder(const char *folder, struct error *err)
 
 /* --- writing -------------------------------------------------------------------------------- */
 
-enum status journal_create(const char *folder, uint64_t segment_bytes,
-                           struct journal **ret_journal, struct error *err)
+enum status journal_create(const char *folder, uint64_t segment_bytes, struct journal **ret_journal,
+                           struct error *err)
 {
     uint32_t *existing = NULL;
     uint32_t n_existing = 0;
@@ -287,15 +287,17 @@ static enum status write_at(struct journal *j, const void *bytes, size_t n_bytes
     }
     /* What a short write left is overwritten by the next record; that it is not a record the
      * checksum says, so a failing truncation changes nothing. */
-    if (n < 0) {
-        error_set(err, E_IO, "cannot write the journal in %s: %s", j->folder, strerror(errno));
-    } else {
-        error_set(err, E_IO, "cannot write the journal in %s: the disk is full", j->folder);
-        if (ftruncate(j->fd, at) != 0) {
-            return E_IO;
-        }
+    if (n < 0 && errno != ENOSPC && errno != EDQUOT) {
+        return error_set(err, E_IO, "cannot write the journal in %s: %s", j->folder,
+                         strerror(errno));
     }
-    return E_IO;
+    if (n > 0 && ftruncate(j->fd, at) != 0) {
+        errno = ENOSPC; // as said above
+    }
+    return error_set(err, E_IO,
+                     "cannot write the journal in %s: the disk is full; requests are refused until "
+                     "there is room",
+                     j->folder);
 }
 
 static enum status add_segment(struct journal *j, struct error *err)
@@ -388,7 +390,11 @@ enum status journal_append(struct journal *j, uint8_t type, struct str payload, 
     }
     if (sync && fdatasync(j->fd) != 0) {
         error_set(err, E_IO, "cannot sync the journal in %s: %s", j->folder, strerror(errno));
-        /* After a failed sync nobody knows what is on the disk: never trust this file again. */
+        /* The record was refused, so it must not be found; and after a failed sync nobody knows
+         * what is on the disk: never append to this file again. */
+        if (ftruncate(j->fd, (off_t)j->end) != 0) {
+            errno = EIO; // a replay books the refused request as an estimate then
+        }
         journal_stop(j);
         return E_IO;
     }

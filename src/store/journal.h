@@ -1,4 +1,5 @@
-/* journal.h - append-only segments of checked records: what was promised, before the database has it.
+/* journal.h - append-only segments of checked records: what was promised, before the database has
+ * it.
  *
  * A segment is a file `journal-0000000001` in the ledger's folder:
  *

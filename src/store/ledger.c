@@ -18,7 +18,8 @@
 
 #define COMMIT_ROWS_DEFAULT 2048
 #define COMMIT_INTERVAL_MS_DEFAULT 200
-#define RETRY_MS 250
+#define RETRY_MS_MIN 10 // doubled after each failure
+#define RETRY_MS_MAX 320
 #define QUEUE_BYTES_MAX ((size_t)1 << 30)
 #define DONE_SEGMENTS_MAX 64
 
@@ -39,8 +40,8 @@ struct rows {
 };
 
 struct ledger {
-    char *folder;   // owned, immutable
-    bool sync;      // immutable
+    char *folder;                // owned, immutable
+    bool sync;                   // immutable
     uint32_t commit_rows_max;    // immutable
     uint32_t commit_interval_ms; // immutable
     int lock_fd;                 // owned, immutable
@@ -50,12 +51,12 @@ struct ledger {
     pthread_mutex_t lock;        // guards everything below but what the writer owns
     struct journal *journal;     // owned
     struct ledger_pending_table open;
-    struct rows queue;      // settled, not taken by the writer
-    uint64_t n_taken;       // rows in the writer's hands
-    uint64_t n_settled;     // since ledger_open
-    uint64_t oldest_ns;     // since when the oldest row waits, 0: none
+    struct rows queue;  // settled, not taken by the writer
+    uint64_t n_taken;   // rows in the writer's hands
+    uint64_t n_settled; // since ledger_open
+    uint64_t oldest_ns; // since when the oldest row waits, 0: none
     uint64_t writer_oldest_ns;
-    bool writer_waits;      // for anything at all: wake it at the first row
+    bool writer_waits; // for anything at all: wake it at the first row
     bool stopping;
     bool journal_failing; // its last write failed
     bool database_failing;
@@ -367,7 +368,8 @@ static void remove_segments(struct ledger *l, const uint32_t *segments, uint32_t
 
         if (journal_remove(l->folder, segments[i], &why) != OK) {
             pthread_mutex_lock(&l->lock);
-            note_failure(l, &l->journal_failing, &why); // replayed at the next start: nothing is doubled
+            note_failure(l, &l->journal_failing,
+                         &why); // replayed at the next start: nothing is doubled
             pthread_mutex_unlock(&l->lock);
         }
     }
@@ -417,6 +419,8 @@ static void *writer_main(void *user)
 
     pthread_mutex_lock(&l->lock);
     for (;;) {
+        uint64_t retry_ms = RETRY_MS_MIN;
+
         wait_for_rows(l);
         if (l->queue.n == 0) {
             break; // stopping
@@ -426,7 +430,8 @@ static void *writer_main(void *user)
             if (l->stopping) {
                 goto out; // the journal has it, or had no room for it either
             }
-            wait_until(l, &l->wake, now_ns() + RETRY_MS * 1000000u);
+            wait_until(l, &l->wake, now_ns() + retry_ms * 1000000u);
+            retry_ms = retry_ms < RETRY_MS_MAX ? retry_ms * 2 : RETRY_MS_MAX;
         }
     }
 out:
@@ -560,6 +565,7 @@ enum status ledger_open(const struct ledger_options *options, struct ledger **re
 void ledger_close(struct ledger *l)
 {
     uint32_t done[DONE_SEGMENTS_MAX];
+    uint32_t n_done;
 
     if (l == NULL) {
         return;
@@ -570,7 +576,10 @@ void ledger_close(struct ledger *l)
     pthread_cond_signal(&l->wake);
     pthread_join(l->writer, NULL);
     journal_stop(l->journal);
-    remove_segments(l, done, journal_take_done(l->journal, done, DONE_SEGMENTS_MAX));
+    do {
+        n_done = journal_take_done(l->journal, done, DONE_SEGMENTS_MAX);
+        remove_segments(l, done, n_done);
+    } while (n_done > 0);
     destroy(l);
 }
 

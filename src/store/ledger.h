@@ -7,8 +7,8 @@
  *                  uncommitted any more are removed
  *
  * After a crash ledger_open replays the journal: settled entries are inserted (idempotent by
- * request id), reservations without one become rows marked estimated, cause "lost".  Their amount is
- * what the last ledger_progress promised not to exceed, without one the whole reservation: never
+ * request id), reservations without one become rows marked estimated, cause "lost".  Their amount
+ * is what the last ledger_progress promised not to exceed, without one the whole reservation: never
  * less than was relayed, never more than was reserved.  A crash at any point loses and doubles
  * nothing.  One process writes: a lock file says who.  docs/ledger.md.
  *
@@ -27,7 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LEDGER_TEXT_MAX 256        // longer texts are cut, a longer request id is refused
+#define LEDGER_TEXT_MAX 256         // longer texts are cut, a longer request id is refused
 #define LEDGER_UNSETTLED_MAX 262144 // open reservations and rows not committed, together
 
 struct ledger;
@@ -64,7 +64,7 @@ struct ledger_entry {
     struct ledger_reservation
         reservation; // as reserved; provider and model of the one that answered
     struct chat_usage usage;
-    bool estimated; // usage was not reported but counted from relayed tokens, or not at all
+    bool estimated;    // usage was not reported but counted from relayed tokens, or not at all
     int64_t cost_nano; // negative counts as 0
     uint32_t attempts;
     int http_status;

@@ -36,7 +36,8 @@ static bool is_empty(const struct ledger_pending_slot *s)
 }
 
 /* The slot of these hashes, or the empty one where they belong. */
-static struct ledger_pending_slot *probe(const struct ledger_pending_table *t, const uint64_t hash[2])
+static struct ledger_pending_slot *probe(const struct ledger_pending_table *t,
+                                         const uint64_t hash[2])
 {
     for (uint32_t i = (uint32_t)hash[0] & t->mask;; i = (i + 1) & t->mask) {
         struct ledger_pending_slot *s = &t->slots[i];
@@ -47,7 +48,8 @@ static struct ledger_pending_slot *probe(const struct ledger_pending_table *t, c
     }
 }
 
-struct ledger_pending_slot *ledger_pending_find(struct ledger_pending_table *t, struct str request_id)
+struct ledger_pending_slot *ledger_pending_find(struct ledger_pending_table *t,
+                                                struct str request_id)
 {
     uint64_t hash[2];
     struct ledger_pending_slot *s;
@@ -80,7 +82,8 @@ enum status ledger_pending_grow(struct ledger_pending_table *t)
     return OK;
 }
 
-struct ledger_pending_slot *ledger_pending_add(struct ledger_pending_table *t, struct str request_id)
+struct ledger_pending_slot *ledger_pending_add(struct ledger_pending_table *t,
+                                               struct str request_id)
 {
     uint64_t hash[2];
     struct ledger_pending_slot *s;

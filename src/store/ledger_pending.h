@@ -29,11 +29,13 @@ struct ledger_pending_table {
 MUST_USE enum status ledger_pending_init(struct ledger_pending_table *t);
 void ledger_pending_done(struct ledger_pending_table *t);
 /** NULL when it is not there; valid until the next change. */
-struct ledger_pending_slot *ledger_pending_find(struct ledger_pending_table *t, struct str request_id);
+struct ledger_pending_slot *ledger_pending_find(struct ledger_pending_table *t,
+                                                struct str request_id);
 /** Make room for one more.  Errors: NO_MEMORY. */
 MUST_USE enum status ledger_pending_grow(struct ledger_pending_table *t);
 /** Add one that is not there; call ledger_pending_grow before. */
-struct ledger_pending_slot *ledger_pending_add(struct ledger_pending_table *t, struct str request_id);
+struct ledger_pending_slot *ledger_pending_add(struct ledger_pending_table *t,
+                                               struct str request_id);
 void ledger_pending_remove(struct ledger_pending_table *t, struct ledger_pending_slot *slot);
 
 #endif

@@ -11,35 +11,36 @@
 
 #ifdef KONTOR_WITH_SQLITE
 
-#include <sqlite3.h>
+#include "store/ledger_report_internal.h"
 
-#define BUSY_MS 5000
+#define BUSY_MS 2000
 #define URI_BYTES_MAX 16384
 
 struct ledger_report {
     sqlite3 *db;
     char folder[4096];
     char path[4096 + 32];
-    sqlite3_stmt *spent[6]; // prepared when first asked for
 };
 
 /* In the order of enum ledger_report_by. */
-static const char *const columns[] = {"key_id", "route_model", "provider", "team", "day",
-                                      "upstream"};
+static const char *const columns[] = {"key_id", "route_model", "provider",
+                                      "team",   "day",         "upstream"};
 
-static enum status failed(struct ledger_report *r, int rc, struct error *err)
+enum status ledger_report_failed(struct ledger_report *r, int rc, struct error *err)
 {
     switch (rc & 0xFF) {
     case SQLITE_NOTADB:
-        return error_set(err, E_INVALID,
-                         "%s is not an SQLite database. Restore it from a backup; the gateway makes "
-                         "a new one when the file is moved away",
-                         r->path);
+        return error_set(
+            err, E_INVALID,
+            "%s is not an SQLite database. Restore it from a backup; the gateway makes "
+            "a new one when the file is moved away",
+            r->path);
     case SQLITE_CORRUPT:
-        return error_set(err, E_INVALID,
-                         "%s is damaged (%s). Stop the gateway, then restore the file from a backup "
-                         "or let `sqlite3 %s .recover` save what it can",
-                         r->path, sqlite3_errmsg(r->db), r->path);
+        return error_set(
+            err, E_INVALID,
+            "%s is damaged (%s). Stop the gateway, then restore the file from a backup "
+            "or let `sqlite3 %s .recover` save what it can",
+            r->path, sqlite3_errmsg(r->db), r->path);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return error_set(err, E_BUSY,
@@ -56,19 +57,19 @@ static enum status failed(struct ledger_report *r, int rc, struct error *err)
     }
 }
 
-static enum status prepare(struct ledger_report *r, const char *sql, sqlite3_stmt **ret,
-                           struct error *err)
+enum status ledger_report_prepare(struct ledger_report *r, const char *sql, sqlite3_stmt **ret,
+                                  struct error *err)
 {
     int rc = sqlite3_prepare_v2(r->db, sql, -1, ret, NULL);
 
-    return rc == SQLITE_OK ? OK : failed(r, rc, err);
+    return rc == SQLITE_OK ? OK : ledger_report_failed(r, rc, err);
 }
 
-static enum status read_number(struct ledger_report *r, const char *sql, int64_t *ret,
-                               struct error *err)
+enum status ledger_report_number(struct ledger_report *r, const char *sql, int64_t *ret,
+                                 struct error *err)
 {
     sqlite3_stmt *s = NULL;
-    enum status status = prepare(r, sql, &s, err);
+    enum status status = ledger_report_prepare(r, sql, &s, err);
     int rc;
 
     if (status != OK) {
@@ -78,20 +79,25 @@ static enum status read_number(struct ledger_report *r, const char *sql, int64_t
     if (rc == SQLITE_ROW) {
         *ret = sqlite3_column_int64(s, 0);
     } else {
-        status = failed(r, rc, err);
+        status = ledger_report_failed(r, rc, err);
     }
     sqlite3_finalize(s);
     return status;
+}
+
+sqlite3 *ledger_report_db(struct ledger_report *r)
+{
+    return r->db;
 }
 
 static enum status check_schema(struct ledger_report *r, struct error *err)
 {
     int64_t application = 0;
     int64_t version = 0;
-    enum status rc = read_number(r, "PRAGMA application_id", &application, err);
+    enum status rc = ledger_report_number(r, "PRAGMA application_id", &application, err);
 
     if (rc == OK) {
-        rc = read_number(r, "PRAGMA user_version", &version, err);
+        rc = ledger_report_number(r, "PRAGMA user_version", &version, err);
     }
     if (rc != OK) {
         return rc;
@@ -100,8 +106,8 @@ static enum status check_schema(struct ledger_report *r, struct error *err)
         return error_set(err, E_INVALID, "%s is not the ledger of a gateway", r->path);
     }
     if (version != LEDGER_SCHEMA_VERSION) {
-        return error_set(err, E_INVALID, "%s has layout %lld, this program reads layout %d", r->path,
-                         (long long)version, LEDGER_SCHEMA_VERSION);
+        return error_set(err, E_INVALID, "%s has layout %lld, this program reads layout %d",
+                         r->path, (long long)version, LEDGER_SCHEMA_VERSION);
     }
     return OK;
 }
@@ -153,7 +159,7 @@ enum status ledger_report_open(const char *folder, struct ledger_report **ret_re
         sqlite3_busy_timeout(r->db, BUSY_MS);
         status = check_schema(r, err);
     } else {
-        status = failed(r, rc, err);
+        status = ledger_report_failed(r, rc, err);
     }
 out:
     buf_done(&uri);
@@ -169,9 +175,6 @@ void ledger_report_close(struct ledger_report *r)
 {
     if (r == NULL) {
         return;
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(r->spent); i++) {
-        sqlite3_finalize(r->spent[i]);
     }
     sqlite3_close(r->db);
     free(r);
@@ -209,8 +212,8 @@ static enum status add_rows(struct ledger_report *r, sqlite3_stmt *s,
         rc = sqlite3_step(s);
         group = rc == SQLITE_ROW ? column_text(s, 0) : (struct str){NULL, 0};
         currency = rc == SQLITE_ROW ? column_text(s, 1) : (struct str){NULL, 0};
-        if (row.n_requests > 0 && (rc != SQLITE_ROW || !str_eq(group, row.group) ||
-                                   !str_eq(currency, row.currency))) {
+        if (row.n_requests > 0 &&
+            (rc != SQLITE_ROW || !str_eq(group, row.group) || !str_eq(currency, row.currency))) {
             if (rc == SQLITE_ROW || rc == SQLITE_DONE) {
                 status = on_row(user, &row);
             }
@@ -238,7 +241,7 @@ static enum status add_rows(struct ledger_report *r, sqlite3_stmt *s,
     }
     buf_done(&names);
     if (status == OK && rc != SQLITE_DONE) {
-        return failed(r, rc, err);
+        return ledger_report_failed(r, rc, err);
     }
     return status;
 }
@@ -259,7 +262,7 @@ enum status ledger_report_sums(struct ledger_report *r, enum ledger_report_by by
              " WHERE day BETWEEN ? AND ? ORDER BY %s, currency",
              by == LEDGER_REPORT_DAY ? "date(" : "", columns[by],
              by == LEDGER_REPORT_DAY ? " * 86400, 'unixepoch')" : "", columns[by]);
-    rc = prepare(r, sql, &s, err);
+    rc = ledger_report_prepare(r, sql, &s, err);
     if (rc != OK) {
         return rc;
     }
@@ -268,40 +271,6 @@ enum status ledger_report_sums(struct ledger_report *r, enum ledger_report_by by
     rc = add_rows(r, s, on_row, user, err);
     sqlite3_finalize(s);
     return rc;
-}
-
-enum status ledger_report_spent(struct ledger_report *r, enum ledger_report_by by, struct str group,
-                                int64_t first_day, int64_t last_day, int64_t *ret_nano,
-                                struct error *err)
-{
-    sqlite3_stmt **s = &r->spent[by];
-    enum status status = OK;
-    int64_t nano = 0;
-    int rc;
-
-    if (*s == NULL) {
-        char sql[256];
-
-        snprintf(sql, sizeof(sql),
-                 "SELECT cost_nano FROM daily WHERE day BETWEEN ? AND ? AND %s = ?", columns[by]);
-        status = prepare(r, sql, s, err);
-        if (status != OK) {
-            return status;
-        }
-    }
-    sqlite3_bind_int64(*s, 1, first_day);
-    sqlite3_bind_int64(*s, 2, last_day);
-    sqlite3_bind_text(*s, 3, group.len == 0 ? "" : group.ptr, (int)group.len, SQLITE_STATIC);
-    for (rc = sqlite3_step(*s); rc == SQLITE_ROW; rc = sqlite3_step(*s)) {
-        nano = plus(nano, sqlite3_column_int64(*s, 0));
-    }
-    if (rc == SQLITE_DONE) {
-        *ret_nano = nano;
-    } else {
-        status = failed(r, rc, err);
-    }
-    sqlite3_reset(*s);
-    return status;
 }
 
 #else
@@ -333,19 +302,6 @@ enum status ledger_report_sums(struct ledger_report *r, enum ledger_report_by by
     (void)last_day;
     (void)on_row;
     (void)user;
-    return error_set(err, E_UNSUPPORTED, "built without SQLite");
-}
-
-enum status ledger_report_spent(struct ledger_report *r, enum ledger_report_by by, struct str group,
-                                int64_t first_day, int64_t last_day, int64_t *ret_nano,
-                                struct error *err)
-{
-    (void)r;
-    (void)by;
-    (void)group;
-    (void)first_day;
-    (void)last_day;
-    (void)ret_nano;
     return error_set(err, E_UNSUPPORTED, "built without SQLite");
 }
 

@@ -1,4 +1,4 @@
-/* ledger_report.h - reading the books while a gateway writes them: sums, and a check of everything.
+/* ledger_report.h - sums of the books, read while a gateway writes them.
  *
  * Opens ledger.db with mode=ro and never writes.  One thread per reader.
  */
@@ -52,27 +52,5 @@ MUST_USE enum status ledger_report_sums(struct ledger_report *r, enum ledger_rep
                                         enum status (*on_row)(void *user,
                                                               const struct ledger_report_row *row),
                                         void *user, struct error *err);
-/** Money of one group, all currencies together; saturates.  Errors: IO, INVALID. */
-MUST_USE enum status ledger_report_spent(struct ledger_report *r, enum ledger_report_by by,
-                                         struct str group, int64_t first_day, int64_t last_day,
-                                         int64_t *ret_nano, struct error *err);
-
-/* What a check met. */
-struct ledger_report_check {
-    uint64_t n_rows;
-    uint64_t n_estimated;
-    uint64_t n_days_wrong; // groups of `daily` that differ from the sums of the rows
-    uint64_t n_segments;   // of the journal
-    uint64_t n_open;       // reservations without a settle, in flight or to be estimated
-    uint64_t n_uncommitted; // settled in the journal, not in the database yet
-    uint64_t n_torn;
-    uint64_t n_damaged; // stretches of the journal, set-aside segments included
-    char database[256]; // "ok", or what SQLite's own check found first
-};
-
-/** Read everything: SQLite's own check, rows against sums, the journal.  May run beside a writer:
- *  the database is one snapshot, the journal is read after it.  Errors: IO, INVALID. */
-MUST_USE enum status ledger_report_verify(struct ledger_report *r, struct ledger_report_check *ret,
-                                          struct error *err);
 
 #endif

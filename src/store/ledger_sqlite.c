@@ -10,7 +10,9 @@
 
 #ifdef KONTOR_WITH_SQLITE
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 /* Sums of the open transaction, flushed into `daily` when full and before the commit: most rows of
  * a group share few combinations. */
@@ -49,11 +51,12 @@ static enum status failed(struct ledger_sqlite *db, int rc, const char *what, st
         return error_set(err, E_IO, "%s: the disk is full", db->path);
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-        return error_set(err, E_INVALID,
-                         "%s is damaged (%s). Move it away with its -wal and -shm files, restore it "
-                         "from a backup or let `sqlite3 %s .recover` save what it can; the journal "
-                         "beside it is complete on its own",
-                         db->path, text, db->path);
+        return error_set(
+            err, E_INVALID,
+            "%s is damaged (%s). Move it away with its -wal and -shm files, restore it "
+            "from a backup or let `sqlite3 %s .recover` save what it can; the journal "
+            "beside it is complete on its own",
+            db->path, text, db->path);
     default:
         return error_set(err, E_IO, "%s: cannot %s: %s", db->path, what, text);
     }
@@ -104,7 +107,8 @@ static enum status check_schema(struct ledger_sqlite *db, struct error *err)
     }
     if (application != LEDGER_SCHEMA_APPLICATION) {
         return error_set(err, E_INVALID,
-                         "%s is a database of another program; name another state folder", db->path);
+                         "%s is a database of another program; name another state folder",
+                         db->path);
     }
     if (version != LEDGER_SCHEMA_VERSION) {
         return error_set(err, E_INVALID,
@@ -129,10 +133,8 @@ static enum status prepare_all(struct ledger_sqlite *db, struct error *err)
         sqlite3_stmt **statement;
         const char *sql;
     } all[] = {
-        {&db->begin, "BEGIN IMMEDIATE"},
-        {&db->commit, "COMMIT"},
-        {&db->rollback, "ROLLBACK"},
-        {&db->insert, LEDGER_SCHEMA_INSERT_SQL},
+        {&db->begin, "BEGIN IMMEDIATE"},   {&db->commit, "COMMIT"},
+        {&db->rollback, "ROLLBACK"},       {&db->insert, LEDGER_SCHEMA_INSERT_SQL},
         {&db->add, LEDGER_SCHEMA_ADD_SQL},
     };
     enum status rc = OK;
@@ -141,6 +143,17 @@ static enum status prepare_all(struct ledger_sqlite *db, struct error *err)
         rc = prepare(db, all[i].sql, all[i].statement, err);
     }
     return rc;
+}
+
+/* SQLite would make the file readable for everybody; -wal and -shm get the rights of the file.
+ * That it cannot be made SQLite says better. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 enum status ledger_sqlite_open(const char *folder, struct ledger_sqlite **ret_db, struct error *err)
@@ -158,8 +171,10 @@ enum status ledger_sqlite_open(const char *folder, struct ledger_sqlite **ret_db
         rc = error_set(err, E_INVALID, "the path of the state folder is too long");
         goto out;
     }
-    sql_rc = sqlite3_open_v2(db->path, &db->db,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    make_private(db->path);
+    sql_rc =
+        sqlite3_open_v2(db->path, &db->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (sql_rc != SQLITE_OK) {
         rc = failed(db, sql_rc, "open it", err);
         goto out;
@@ -358,8 +373,8 @@ static enum status add_to_sums(struct ledger_sqlite *db, const struct ledger_ent
 static void bind_entry(sqlite3_stmt *s, const struct ledger_entry *e)
 {
     const struct ledger_reservation *r = &e->reservation;
-    const struct str texts[] = {r->request_id, r->currency, r->key_id,   r->team,
-                                r->route_model, r->provider, r->model,   e->upstream,
+    const struct str texts[] = {r->request_id,  r->currency, r->key_id, r->team,
+                                r->route_model, r->provider, r->model,  e->upstream,
                                 e->cause,       e->label,    e->rule};
     const int64_t numbers[] = {
         e->end_ms,

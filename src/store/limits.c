@@ -140,8 +140,7 @@ static int64_t day_of_month(int64_t day)
 {
     int64_t shifted = day + 719468;
     int64_t of_era = shifted - floor_div(shifted, 146097) * 146097;
-    int64_t year =
-        (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
     int64_t month = (5 * of_year + 2) / 153; // 0: March
 

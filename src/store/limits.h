@@ -38,7 +38,7 @@ struct limits_rule {
 
 /* One request's claim. */
 struct limits_claim {
-    struct str subjects[LIMITS_SUBJECTS_MAX];
+    struct str subjects[LIMITS_SUBJECTS_MAX]; // borrowed until limits_settle
     uint32_t n_subjects;
     uint64_t tokens;    // estimate: prompt plus ceiling of the completion
     int64_t money_nano; // estimate; negative counts as 0
@@ -75,9 +75,9 @@ MUST_USE enum status limits_configure(struct limits *l, const struct limits_rule
  *  now_ms: unix, for money.  A subject that has no rule passes. */
 MUST_USE enum status limits_reserve(struct limits *l, struct limits_claim *claim, int64_t now_ms,
                                     struct limits_state *ret_state);
-/** Give back the claim and book what was used; exactly once per successful reserve.  Tokens not used
- *  are free at once, tokens over the claim count from now; rules that came after the reserve are
- *  not touched. */
+/** Give back the claim and book what was used; exactly once per successful reserve.  Tokens not
+ *  used are free at once, tokens over the claim count from now; rules that came after the reserve
+ *  are not touched. */
 void limits_settle(struct limits *l, const struct limits_claim *claim, uint64_t used_tokens,
                    int64_t used_nano, int64_t now_ms);
 /** Money that a subject spent in the period that holds `now_ms`, read back from the ledger at start

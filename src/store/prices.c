@@ -27,8 +27,7 @@ const struct prices_row *prices_find(const struct prices *p, struct str provider
         } else if (str_eq(row->model, STR("*"))) {
             best = &any;
         }
-        if (best != NULL &&
-            (*best == NULL || str_cmp(row->valid_from, (*best)->valid_from) >= 0)) {
+        if (best != NULL && (*best == NULL || str_cmp(row->valid_from, (*best)->valid_from) >= 0)) {
             *best = row;
         }
     }
@@ -56,8 +55,7 @@ int64_t prices_cost(const struct prices_row *row, const struct chat_usage *usage
     uint32_t cached = usage->cached_tokens;
     uint32_t reasoning = usage->reasoning_tokens;
     uint32_t fresh = usage->prompt_tokens > cached ? usage->prompt_tokens - cached : 0;
-    uint32_t said =
-        usage->completion_tokens > reasoning ? usage->completion_tokens - reasoning : 0;
+    uint32_t said = usage->completion_tokens > reasoning ? usage->completion_tokens - reasoning : 0;
     int64_t cost = row->request_nano;
 
     if (cached > usage->prompt_tokens) {
@@ -69,8 +67,8 @@ int64_t prices_cost(const struct prices_row *row, const struct chat_usage *usage
     cost = plus(cost, times(fresh, row->input_nano));
     cost = plus(cost, times(cached, row->cached_nano < 0 ? row->input_nano : row->cached_nano));
     cost = plus(cost, times(said, row->output_nano));
-    return plus(cost, times(reasoning,
-                            row->reasoning_nano < 0 ? row->output_nano : row->reasoning_nano));
+    return plus(cost,
+                times(reasoning, row->reasoning_nano < 0 ? row->output_nano : row->reasoning_nano));
 }
 
 /* FNV-1a, because the value is stored: hash.h may change between releases. */

@@ -3,13 +3,11 @@
 
 #include <pthread.h>
 
-/* tidy-allow: prefix because prices_presets() is a part of prices.h */
-
 /* Prices per million tokens as 1000 nano-units per token and unit.  The sheets that these figures
  * come from give one price per model and do not tell input from output, so both are the same here;
- * they do not date their figures either, so the rows carry the day they were noted.  They circulate
- * and contradict each other (a maker's price in one table is a reseller's in the next): whoever
- * pays a bill writes its own rows from its own contract. */
+ * they do not date their figures either, so the rows hold from the beginning of the year in which
+ * they were noted.  They circulate and contradict each other (a maker's price in one table is a
+ * reseller's in the next): whoever pays a bill writes its own rows from its own contract. */
 #define ROW(the_provider, the_model, nano, the_source)                                             \
     {                                                                                              \
         .provider = {the_provider, sizeof(the_provider) - 1},                                      \

@@ -31,15 +31,14 @@ static void on_alarm(void *user)
     loop_stop(b->loop);
 }
 
-void client_bench_start(struct client_bench *b, uint16_t port,
-                        const struct http_origin_options *options)
+void client_bench_start_in(struct client_bench *b, struct loop *loop, uint16_t port,
+                           const struct http_origin_options *options)
 {
     struct http_origin_options o = options != NULL ? *options : (struct http_origin_options){0};
     struct error err = {0};
     char url[64];
 
-    *b = (struct client_bench){.alarm = {.on_due = on_alarm, .user = b}};
-    EXPECT_OK(loop_create(&b->loop, &err));
+    *b = (struct client_bench){.loop = loop, .alarm = {.on_due = on_alarm, .user = b}};
     EXPECT_OK(http_client_create(b->loop, &b->client, &err));
     if (o.url.len == 0) {
         snprintf(url, sizeof(url), "http://127.0.0.1:%u", (unsigned)port);
@@ -48,12 +47,27 @@ void client_bench_start(struct client_bench *b, uint16_t port,
     EXPECT_OK(http_client_origin(b->client, &o, &b->origin, &err));
 }
 
-void client_bench_stop(struct client_bench *b)
+void client_bench_start(struct client_bench *b, uint16_t port,
+                        const struct http_origin_options *options)
+{
+    struct loop *loop = NULL;
+    struct error err = {0};
+
+    EXPECT_OK(loop_create(&loop, &err));
+    client_bench_start_in(b, loop, port, options);
+}
+
+void client_bench_leave(struct client_bench *b)
 {
     EXPECT_EQ_U32(b->n_running, 0);
     http_client_release_origin(b->origin);
     http_client_destroy(b->client);
     loop_timer_stop(&b->alarm);
+}
+
+void client_bench_stop(struct client_bench *b)
+{
+    client_bench_leave(b);
     loop_destroy(b->loop);
 }
 

@@ -44,6 +44,10 @@ struct answer {
 void client_bench_start(struct client_bench *b, uint16_t port,
                         const struct http_origin_options *options);
 void client_bench_stop(struct client_bench *b);
+/** The same in a loop that others use too; client_bench_leave does not end it. */
+void client_bench_start_in(struct client_bench *b, struct loop *loop, uint16_t port,
+                           const struct http_origin_options *options);
+void client_bench_leave(struct client_bench *b);
 /** Begin a call; events are set here.  `a` must live until it has ended. */
 void client_bench_call(struct client_bench *b, struct answer *a,
                        const struct http_call_options *options);

@@ -326,7 +326,8 @@ TEST(an_early_answer_to_a_large_body_arrives)
                                                {.op = SCRIPT_GONE},
                                                {.op = SCRIPT_END}};
     struct http_call_options q = client_bench_post;
-    struct str piece = {calloc(1, 30000000), 30000000};
+    char *bytes = calloc(1, 30000000);
+    const struct str piece = {bytes, 30000000};
     struct answer a = {0};
 
     q.pieces = &piece;
@@ -336,7 +337,7 @@ TEST(an_early_answer_to_a_large_body_arrives)
     EXPECT_EQ_U32(a.status, 413);
     EXPECT_EQ_STR(buf_str(&a.body), STR("no"));
     client_bench_done(&a);
-    free((void *)(uintptr_t)piece.ptr);
+    free(bytes);
 }
 
 TEST(many_pieces_arrive_as_one_body)

@@ -8,15 +8,16 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
 
-/* What the next lookups say.  Written between lookups only; the thread's start orders it. */
-static uint16_t ports[4];
-static uint32_t n_ports;
-static uint32_t hang_ms;
+/* What the next lookups say. */
+static _Atomic uint16_t ports[4];
+static atomic_uint n_ports;
+static atomic_uint hang_ms;
 static atomic_uint n_lookups;
 
 static void lookup(const char *host, uint16_t port, struct http_resolved *ret)
@@ -214,6 +215,37 @@ TEST(a_name_is_looked_up_again_and_moved_servers_are_left)
     EXPECT_TRUE(script_peer_complete(&second));
     buf_done(&first.got);
     buf_done(&second.got);
+}
+
+TEST(a_process_without_descriptors_blames_nobody_else)
+{
+    struct script_peer peer;
+    struct client_bench b;
+    struct answer a = {0};
+    struct rlimit before;
+    struct rlimit none;
+    int fd;
+
+    script_peer_start(&peer, answer_once);
+    ports[0] = peer.port;
+    n_ports = 1;
+    start(&b, 0);
+    fd = dup(0); // the lowest free one
+    close(fd);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){(rlim_t)fd + 1, before.rlim_max}; // one for the lookup's eventfd
+    client_bench_call(&b, &a, &client_bench_get);
+    setrlimit(RLIMIT_NOFILE, &none);
+    client_bench_run(&b, 0);
+    setrlimit(RLIMIT_NOFILE, &before);
+    EXPECT_STATUS(a.rc, E_LIMIT);
+    EXPECT_EQ_INT(a.phase, HTTP_CALL_CONNECT);
+    EXPECT_CONTAINS(a.why, "ulimit");
+    call(&b, OK);
+    client_bench_stop(&b);
+    script_peer_stop(&peer);
+    client_bench_done(&a);
+    buf_done(&peer.got);
 }
 
 /* A listener whose queue is full lets connections hang. */

@@ -7,14 +7,15 @@
     {                                                                                              \
         .provider = {p, sizeof(p) - 1}, .model = {m, sizeof(m) - 1}, .currency = {"USD", 3},       \
         .input_nano = (in), .cached_nano = -1, .output_nano = (out), .reasoning_nano = -1,         \
-        .valid_from = {day, 10}, .source = {"test", 4}                                             \
+        .valid_from = {day, 10},                                                                   \
+        .source =                                                                                  \
+        { "test",                                                                                  \
+          4 }                                                                                      \
     }
 
 static const struct prices_row rows[] = {
-    ROW("cloud", "*", "2026-01-01", 10, 20),
-    ROW("cloud", "m1", "2026-01-01", 100, 200),
-    ROW("cloud", "m1", "2026-03-01", 50, 60),
-    ROW("cloud", "m1", "2026-02-01", 70, 80),
+    ROW("cloud", "*", "2026-01-01", 10, 20),  ROW("cloud", "m1", "2026-01-01", 100, 200),
+    ROW("cloud", "m1", "2026-03-01", 50, 60), ROW("cloud", "m1", "2026-02-01", 70, 80),
     ROW("own", "m1", "2026-02-01", 1, 2),
 };
 static const struct prices table = {rows, 5, 0};
@@ -92,8 +93,10 @@ TEST(parts_over_the_whole_count_as_the_whole)
 
 TEST(cost_saturates)
 {
-    const struct prices_row row = {.input_nano = INT64_MAX / 2, .output_nano = 3,
-                                   .cached_nano = -1, .reasoning_nano = -1};
+    const struct prices_row row = {.input_nano = INT64_MAX / 2,
+                                   .output_nano = 3,
+                                   .cached_nano = -1,
+                                   .reasoning_nano = -1};
     const struct chat_usage three = {.prompt_tokens = 3};
     const struct chat_usage two = {.prompt_tokens = 2, .completion_tokens = 1};
     const struct chat_usage fits = {.prompt_tokens = 2};
@@ -165,7 +168,7 @@ TEST(presets_name_their_source)
         EXPECT_TRUE(p->rows[i].provider.len > 0);
     }
     /* USD 0.42 per million tokens */
-    EXPECT_EQ_I64(
-        prices_find(p, STR("holysheep"), STR("deepseek-v3.2"), STR("2026-06-01"))->output_nano,
-        420);
+    EXPECT_EQ_I64(prices_find(p, STR("holysheep"), STR("deepseek-v3.2"), STR("2026-06-01"))
+                      ->output_nano,
+                  420);
 }
