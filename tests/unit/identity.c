@@ -216,6 +216,33 @@ TEST(a_revocation_is_seen_while_running)
     close_bench(&b);
 }
 
+/* A reload: the new checker goes on with what the old one read, and outlives it. */
+TEST(a_reload_shares_what_was_read)
+{
+    struct identity_options o = {.settings = NULL};
+    struct identity *other = NULL;
+    struct error err = {0};
+    struct bench b;
+
+    open_bench(&b);
+    write_keys(&b, "k", "");
+    start(&b, NULL, 0);
+    o.settings = &b.settings;
+    o.before = b.id;
+    EXPECT_OK(check(&b, "Authorization", "Bearer k"));
+    EXPECT_OK(identity_create(&o, &other, &err));
+    EXPECT_TRUE(identity_keys(other) == identity_keys(b.id) && identity_keys(other) != NULL);
+    identity_destroy(b.id);
+    b.id = other;
+    EXPECT_OK(check(&b, "Authorization", "Bearer k"));
+    b.settings.keys_file = STR(""); // another configuration: no key file
+    o.before = b.id;
+    EXPECT_OK(identity_create(&o, &other, &err));
+    EXPECT_TRUE(identity_keys(other) == NULL && !identity_asks(other) && identity_asks(b.id));
+    identity_destroy(other);
+    close_bench(&b);
+}
+
 TEST(literal_keys_have_numbers)
 {
     const struct str literals[] = {STR("first"), STR("second")};
