@@ -236,6 +236,7 @@ struct call {
     uint32_t relayed_tokens; // guessed where the upstream does not count
     bool usage_known;        // reported
     bool usage_guessed;      // counted from what was relayed, or estimated
+    bool answered;           // the last event of a whole answer came
     struct chat_usage usage;
 };
 
