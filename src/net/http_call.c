@@ -126,9 +126,13 @@ static void complete(struct http_call *c, bool clean)
 
 void http_call_cancel(struct http_call *c)
 {
-    struct http_client *client = c->link->origin->client;
+    struct http_link *l = c->link;
+    struct http_client *client = l->origin->client;
 
-    http_link_close(c->link);
+    if (l->call != c) {
+        return; // from its own on_end
+    }
+    http_link_close(l);
     put_free(client, c);
 }
 
