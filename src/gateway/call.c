@@ -347,6 +347,29 @@ void call_begin(struct call *call, const char *content_type)
                                                       .n_fields = f.n});
 }
 
+/* As Anthropic words it: the type follows from the status. */
+static void write_messages_failure(struct buf *out, const struct chat_failure *f)
+{
+    static const struct {
+        int http_status;
+        const char *type;
+    } types[] = {
+        {400, "invalid_request_error"}, {401, "authentication_error"}, {403, "permission_error"},
+        {404, "not_found_error"},       {413, "request_too_large"},    {429, "rate_limit_error"},
+        {503, "overloaded_error"},
+    };
+    const char *type = f->http_status < 500 ? "invalid_request_error" : "api_error";
+
+    for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
+        type = types[i].http_status == f->http_status ? types[i].type : type;
+    }
+    buf_append_str(out, STR("{\"type\":\"error\",\"error\":{\"type\":"));
+    json_write_string(out, str_from_c(type));
+    buf_append_str(out, STR(",\"message\":"));
+    json_write_string(out, str_from_c(f->message));
+    buf_append_str(out, STR("}}"));
+}
+
 void call_reply_failure(struct call *call)
 {
     struct http_field fields[2];
@@ -363,7 +386,11 @@ void call_reply_failure(struct call *call)
         fields[n++] = (struct http_field){STR("www-authenticate"), STR("Bearer")};
     }
     buf_reset(out);
-    chat_json_write_failure(out, call->failure, call->gw->options.error_style);
+    if (call->route->dialect == DIALECT_MESSAGES) {
+        write_messages_failure(out, call->failure);
+    } else {
+        chat_json_write_failure(out, call->failure, call->gw->options.error_style);
+    }
     call_reply_fields(call, call->failure->http_status, "application/json", fields, n,
                       buf_str(out));
 }
