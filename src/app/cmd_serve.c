@@ -2,12 +2,14 @@
  * port fails before a long load, and probes get 503 `loading`); a loader thread creates the
  * engine. */
 #include "app/cmd_serve.h"
+#include "app/cmd_devices.h"
 #include "app/command.h"
 #include "app/engine_options.h"
 #include "app/progress.h"
 #include "app/version.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "devices/devices_sampler.h"
 #include "gateway/console.h"
 #include "gateway/gateway.h"
 #include "options/serve_options.h"
@@ -21,16 +23,18 @@
 
 #define PORT_TRIES_FALLBACK 100
 #define ARENA_BYTES_MAX (1 << 20)
+#define DEVICES_PERIOD_MS 5000
 
 struct serve {
     struct option_values *values;
     struct engine_options engine_options;
     struct gateway_options gateway_options;
-    const char *default_name; // when no --served-model-name was given
-    const char *env_key;      // of KONTOR_API_KEY or VLLM_API_KEY
-    struct gateway *gateway;  // set by on_listening
-    struct engine *engine;    // set by the loader, read after it was joined
-    struct progress progress; // loader thread only
+    const char *default_name;        // when no --served-model-name was given
+    const char *env_key;             // of KONTOR_API_KEY or VLLM_API_KEY
+    struct gateway *gateway;         // set by on_listening
+    struct engine *engine;           // set by the loader, read after it was joined
+    struct progress progress;        // loader thread only
+    struct devices_sampler *sampler; // NULL: no accelerator card here
     pthread_t loader;
     bool loader_runs;
     atomic_bool loader_finished; // loader writes, main reads after the loop ended
@@ -149,6 +153,41 @@ static void finish_loader(struct serve *s)
     engine_destroy(s->engine);
 }
 
+/* A vendor's thread that never came back may hold the loader's lock: exit handlers would wait. */
+static int finish(enum status rc, const struct error *err)
+{
+    int code = rc == OK ? EXIT_CODE_OK : command_failed("serve", err->text);
+
+    if (devices_abandoned()) {
+        fflush(NULL);
+        _exit(code);
+    }
+    return code;
+}
+
+static uint32_t utilization(void *user, double *ret_percent, uint32_t cap)
+{
+    struct serve *s = user;
+
+    return devices_sampler_utilization(s->sampler, ret_percent, cap);
+}
+
+/* Where the machine has accelerator cards, /health and /metrics show them. */
+static enum status start_sampler(struct serve *s, struct error *err)
+{
+    struct devices_options o = {0};
+    enum status rc = cmd_devices_environment(&o, err);
+
+    if (rc != OK) {
+        return rc;
+    }
+    s->sampler = devices_sampler_create(&o, DEVICES_PERIOD_MS, s->gateway_options.metrics);
+    if (s->sampler != NULL) {
+        s->gateway_options.utilization = utilization;
+    }
+    return OK;
+}
+
 static int serve(struct serve *s)
 {
     struct error err = {0};
@@ -166,10 +205,14 @@ static int serve(struct serve *s)
     progress_init(&s->progress);
     s->engine_options.config.on_progress = progress_show;
     s->engine_options.config.user = &s->progress;
-    rc = gateway_run(&s->gateway_options, &err);
+    rc = start_sampler(s, &err);
+    if (rc == OK) {
+        rc = gateway_run(&s->gateway_options, &err);
+    }
     finish_loader(s);
+    devices_sampler_destroy(s->sampler);
     metrics_destroy(s->gateway_options.metrics);
-    return rc == OK ? EXIT_CODE_OK : command_failed("serve", err.text);
+    return finish(rc, &err);
 }
 
 int cmd_serve_run(int argc, char **argv)

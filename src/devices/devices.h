@@ -4,7 +4,8 @@
  * management library (NVML, DCMI, CNDev, MTML, loaded with dlopen); then the vendor's command-line
  * tool.  Vendor code hangs when a card does, so every vendor is asked in a thread of its own with a
  * deadline per call.  What was not read stays unknown: -1, NAN or an empty text, never 0.
- * Nothing here needs a vendor's SDK to build, and none of it has been run on a card: docs/devices.md.
+ * Nothing here needs a vendor's SDK to build, and none of it has been run on a card:
+ * docs/devices.md.
  */
 #ifndef DEVICES_DEVICES_H
 #define DEVICES_DEVICES_H
@@ -87,15 +88,15 @@ struct devices_pci {
 struct devices_vendor_report {
     enum devices_state state;
     enum devices_source source;
-    bool asked;  // false: left out by options.vendors
-    bool hangs;  // a call did not come back in time; `call` names it
+    bool asked; // false: left out by options.vendors
+    bool hangs; // a call did not come back in time; `call` names it
     uint32_t n_pci;
     uint32_t n_nodes; // of /dev, one per card
     bool module_loaded;
-    char call[64];                 // the call that failed or hangs, "" none
-    char library[256];             // what was loaded
-    char tool[256];                // what was run instead, or ""
-    char driver[DEVICES_NAME_MAX]; // "" unknown
+    char call[64];                  // the call that failed or hangs, "" none
+    char library[256];              // what was loaded
+    char tool[256];                 // what was run instead, or ""
+    char driver[DEVICES_NAME_MAX];  // "" unknown
     char toolkit[DEVICES_NAME_MAX]; // newest CUDA that the driver supports ("13.1"); else ""
     char missing[DEVICES_TEXT_MAX]; // symbols that the library lacks, separated by blanks
     char reason[DEVICES_TEXT_MAX];  // what was seen, one sentence
@@ -120,9 +121,9 @@ struct devices_options {
     uint32_t vendors; // bit per enum devices_vendor; 0: all
     const char *libraries[DEVICES_VENDOR_COUNT]; // load this file instead of the usual places
     const char *tools[DEVICES_VENDOR_COUNT];     // run this file instead of the usual places
-    uint32_t call_timeout_ms; // one vendor call [5000]
-    uint32_t tool_timeout_ms; // one run of a tool [10000]
-    bool no_tools;            // do not fall back to the tools
+    uint32_t call_timeout_ms;                    // one vendor call [5000]
+    uint32_t tool_timeout_ms;                    // one run of a tool [10000]
+    bool no_tools;                               // do not fall back to the tools
 };
 
 /**
@@ -135,7 +136,8 @@ struct devices_options {
  */
 void devices_scan(const struct devices_options *options, struct devices_report *report);
 
-/** A vendor's thread has not come back: leave the process with _exit, its library may hold locks. */
+/** A vendor's thread has not come back: leave the process with _exit, its library may hold
+ * locks. */
 bool devices_abandoned(void);
 
 /** "nvidia", "ascend", "cambricon", "mthreads". */
