@@ -1,6 +1,7 @@
 #include "devices/devices.h"
 #include "base/check.h"
 #include "devices/devices_fix.h"
+#include "devices/driver_files.h"
 #include "devices/pci_scan.h"
 #include "devices/plausible.h"
 #include "devices/probe.h"
@@ -248,5 +249,6 @@ void devices_scan(const struct devices_options *options, struct devices_report *
             ask_vendor(q, report);
         }
     }
+    driver_files_read(q->root, report);
     free(q);
 }

@@ -219,6 +219,30 @@ TEST(a_tool_that_complains_hangs_or_floods)
     host_close(&h);
 }
 
+TEST(versions_from_the_drivers_files)
+{
+    struct host h;
+    const struct devices_report *r;
+
+    host_open(&h);
+    host_file(&h, "dev/nvidia0", "", 0600);
+    host_file(&h, "dev/davinci0", "", 0600);
+    host_file(&h, "sys/module/nvidia/version", "570.124.06\n", 0600);
+    host_file(&h, "usr/local/Ascend/driver/version.info",
+              "ascendhal_version=7.35.19\nVersion=23.0.7\nInnerversion=V1\n", 0600);
+    host_file(&h, "usr/local/Ascend/firmware/version.info", "Version=7.1.0.11.220\n", 0600);
+    host_tool(&h, "npu-smi",
+              "echo '| 0 910B3 | OK | 1 45 0 / 0 |'\n"
+              "echo '| 0 | 0000:C1:00.0 | 1 0 / 0 1/ 2 |'");
+    r = scan(&h, 20000);
+    EXPECT_EQ_C_STR(r->vendors[DEVICES_NVIDIA].driver, "570.124.06"); // though nothing was loaded
+    EXPECT_EQ_INT(r->vendors[DEVICES_NVIDIA].state, DEVICES_NO_LIBRARY);
+    EXPECT_EQ_C_STR(r->vendors[DEVICES_ASCEND].driver, "23.0.7");
+    EXPECT_EQ_U32(r->n_cards, 1);
+    EXPECT_EQ_C_STR(r->cards[0].firmware, "7.1.0.11.220");
+    host_close(&h);
+}
+
 TEST(json_knows_null_and_parses)
 {
     struct host h;
