@@ -38,7 +38,7 @@ static void check_range(struct devices_card *c, double *value, double min, doubl
 {
     if (!isnan(*value) && !(*value >= min && *value <= max)) {
         reading_remark(c->remark, "%s %g is not plausible", what, *value);
-        *value = NAN;
+        *value = (double)NAN;
     }
 }
 

@@ -16,9 +16,9 @@ void reading_card_init(struct devices_card *card, enum devices_vendor vendor, ui
         .node = -1,
         .memory_total_bytes = -1,
         .memory_used_bytes = -1,
-        .utilization_percent = NAN,
-        .temperature_c = NAN,
-        .power_w = NAN,
+        .utilization_percent = (double)NAN,
+        .temperature_c = (double)NAN,
+        .power_w = (double)NAN,
     };
 }
 

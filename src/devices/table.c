@@ -92,7 +92,7 @@ double table_number(struct str word, const char *unit)
         s = str_trim(s);
     }
     if (s.len == 0 || s.len > NUMBER_BYTES_MAX || str_to_f64(s, &v) != OK) {
-        return NAN;
+        return (double)NAN;
     }
     return v;
 }
