@@ -12,6 +12,12 @@
 #define LIBEDIT_STATE "no (chat uses plain lines)"
 #endif
 
+#ifdef KONTOR_WITH_SQLITE
+#define SQLITE_STATE "yes"
+#else
+#define SQLITE_STATE "no (no ledger; install libsqlite3-dev and build again)"
+#endif
+
 int version_print(void)
 {
     struct compute_options options = {.math = MATH_BF16,
@@ -32,5 +38,6 @@ int version_print(void)
     printf("  libevent      %s\n", event_get_version());
     printf("  openssl       %s\n", OpenSSL_version(OPENSSL_VERSION));
     printf("  libedit       %s\n", LIBEDIT_STATE);
+    printf("  sqlite        %s\n", SQLITE_STATE);
     return EXIT_CODE_OK;
 }
