@@ -125,7 +125,8 @@ static void write_card(const struct devices_report *r, uint32_t idx, uint32_t co
         const struct devices_process *p = &r->processes[i];
 
         if (p->card_idx == idx) {
-            buf_printf(out, "              process %u %.40s", p->pid, p->name);
+            buf_printf(out, "              process %u%s%.40s", p->pid,
+                       p->name[0] != '\0' ? " " : "", p->name);
             if (p->memory_bytes >= 0) {
                 buf_printf(out, " %.1f GiB", (double)p->memory_bytes / 1073741824.0);
             }
