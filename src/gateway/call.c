@@ -203,7 +203,10 @@ int call_status(const struct call *call)
     if (call->passed_status != 0) {
         return call->passed_status;
     }
-    return call->failure == NULL ? 499 : call->failure->http_status;
+    if (call->failure != NULL) {
+        return call->failure->http_status;
+    }
+    return call->answered ? 200 : 499;
 }
 
 /* --- answers --- */

@@ -31,6 +31,7 @@ static void note_end(struct call *call, const struct chat_event *e)
             call_explain_abort(call);
             return;
         }
+        call->answered = true;
         stage_reserve_settle(call);
         return;
     }
