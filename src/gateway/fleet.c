@@ -101,6 +101,7 @@ static void inherit(struct fleet_upstream *u, struct fleet *before)
             u->resting_until_ns = old->resting_until_ns;
             u->down = old->down && u->conf->health_path.len > 0;
             u->utilization = old->utilization;
+            u->continues_proved = old->continues_proved;
         }
     }
 }

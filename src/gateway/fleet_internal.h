@@ -44,6 +44,7 @@ struct fleet_upstream {
     /* active health */
     struct health *health; // owned; NULL: not looked at
     bool down;             // the last looks say so
+    bool continues_proved; // the probe found that it continues a message
     /* of its own metrics */
     uint64_t load_ns; // when they were read; 0: never
     double running;

@@ -32,6 +32,12 @@ struct response_facts {
     bool has_usage;
     struct chat_usage usage; // where it is absent: zeros
     uint64_t text_bytes;     // of generated text, as escaped
+    /* as they stand in the text; empty: absent */
+    struct str content; // choices[].delta.content, between its quotes; of the last one
+    struct str choices; // the array
+    struct str id;
+    struct str created;
+    struct str model;
 };
 
 /** Look at one JSON document.  Errors: INVALID (no JSON), LIMIT (depth). */
@@ -58,6 +64,7 @@ struct response {
      *  call. */
     void (*push)(void *user, const struct chat_event *event);
     void *user;
+    const struct response_facts *facts; // of the event that is pushed; NULL: of none
 };
 
 /** Zeroed but for `sse` and the four pointers; no memory is taken yet. */

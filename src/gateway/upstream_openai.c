@@ -9,8 +9,9 @@
  * Of the client's fields only those in `passed_fields` go out; never its credentials.
  */
 #include "base/log.h"
-#include "gateway/attempts_internal.h"
+#include "gateway/continuation_internal.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/stage_reserve_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,46 @@ static void fail(struct attempt *a, enum attempt_fault fault, int http_status)
 
 /* --- events --- */
 
+static void send_up(struct attempt *a, const struct chat_event *e)
+{
+    struct call *call = a->call;
+
+    if (call->sink->ops->push(call->sink, e) == E_AGAIN && a->http != NULL) {
+        http_call_pause(a->http);
+    }
+}
+
+/* The client must not notice that another server speaks. */
+static void push_continued(struct attempt *a, const struct chat_event *e)
+{
+    struct call *call = a->call;
+    struct continuation *c = call->attempts->said;
+    struct chat_event own = *e;
+    struct chat_usage whole;
+    struct buf text;
+
+    if (e->kind == CHAT_EVENT_ERROR) {
+        a->failed = true; // nothing of it was relayed: somebody else may go on
+        return;
+    }
+    a->first_byte_ns = a->first_byte_ns == 0 ? loop_now_ns(call->gw->loop) : a->first_byte_ns;
+    call->usage_known = a->reader.has_usage;
+    if (a->reader.facts == NULL) {
+        if (e->kind == CHAT_EVENT_DONE) {
+            send_up(a, e);
+        }
+        return;
+    }
+    buf_init(&text, RESPONSE_EVENT_BYTES_MAX);
+    whole = stage_reserve_whole_usage(call, &a->reader.usage);
+    if (continuation_rewrite(c, a->reader.facts, &whole, call->splice.include_usage, &text)) {
+        own.wire = buf_str(&text);
+        send_up(a, &own);
+        continuation_note(c, call->arena, a->reader.facts);
+    }
+    buf_done(&text);
+}
+
 static void push(void *user, const struct chat_event *e)
 {
     struct attempt *a = user;
@@ -55,13 +96,18 @@ static void push(void *user, const struct chat_event *e)
             return;
         }
     }
+    if (a->continues) {
+        push_continued(a, e);
+        return;
+    }
     if (e->kind == CHAT_EVENT_ERROR) {
         a->told = true;
     }
     call->usage_known |= a->reader.has_usage;
-    if (call->sink->ops->push(call->sink, e) == E_AGAIN && a->http != NULL) {
-        http_call_pause(a->http);
+    if (call->attempts->said != NULL && a->reader.facts != NULL) {
+        continuation_note(call->attempts->said, call->arena, a->reader.facts);
     }
+    send_up(a, e);
 }
 
 /* --- the head of the answer --- */
@@ -292,8 +338,14 @@ enum status upstream_openai_start(struct attempt *a, struct attempt_failure *ret
 
     a->injects_usage = (dialect == DIALECT_CHAT || dialect == DIALECT_COMPLETION) &&
                        call->splice.stream && !call->splice.include_usage;
-    rc = splice_pieces(call->arena, &call->splice, fleet_model_there(a->server, call->splice.model),
-                       a->injects_usage, a->pieces, &a->n_pieces);
+    if (call->attempts->continuing) {
+        a->injects_usage = false; // usage events are rewritten or dropped anyway
+        rc = continuation_pieces(a, call->attempts->said);
+    } else {
+        rc = splice_pieces(call->arena, &call->splice,
+                           fleet_model_there(a->server, call->splice.model), a->injects_usage,
+                           a->pieces, &a->n_pieces);
+    }
     if (rc != OK) {
         return rc;
     }
