@@ -84,6 +84,7 @@ static enum status connect_upstream(struct fleet_upstream *u, struct error *err)
         }
         memcpy(text, "Bearer ", 7);
         memcpy(text + 7, conf->key.ptr, conf->key.len);
+        u->authorization_text = text;
         u->authorization = (struct str){text, len};
     }
     return rc;
@@ -158,7 +159,7 @@ static void destroy(struct fleet *f)
             http_client_release_origin(u->origin);
         }
         tls_client_destroy(u->tls);
-        free((void *)(uintptr_t)u->authorization.ptr);
+        free(u->authorization_text);
     }
     identity_destroy(f->identity);
     if (f->owns_settings) {

@@ -19,7 +19,7 @@
 #define API_PREFIX_BYTES 3 // "/v1" of our own paths
 #define MS_PER_S 1000
 #define RETRY_AFTER_DATE_MS 5000 // a date instead of seconds
-#define RETRY_AFTER_MS_MAX 86400000
+#define RETRY_AFTER_S_MAX 86400
 
 static const struct str passed_fields[] = {
     {"traceparent", 11},    {"tracestate", 10},        {"openai-beta", 11},
@@ -120,7 +120,7 @@ static uint64_t read_retry_after(const struct http_head *head)
     double seconds;
 
     if (ms != NULL && str_to_u64(*ms, &value) == OK) {
-        return value < RETRY_AFTER_MS_MAX ? value : RETRY_AFTER_MS_MAX;
+        return value < RETRY_AFTER_S_MAX * MS_PER_S ? value : RETRY_AFTER_S_MAX * MS_PER_S;
     }
     if (s == NULL) {
         return 0;
@@ -128,8 +128,10 @@ static uint64_t read_retry_after(const struct http_head *head)
     if (str_to_f64(*s, &seconds) != OK) {
         return RETRY_AFTER_DATE_MS;
     }
-    return seconds < 0 || seconds > RETRY_AFTER_MS_MAX / MS_PER_S ? RETRY_AFTER_MS_MAX
-                                                                  : (uint64_t)(seconds * MS_PER_S);
+    if (seconds < 0 || seconds > RETRY_AFTER_S_MAX) {
+        seconds = RETRY_AFTER_S_MAX;
+    }
+    return (uint64_t)(seconds * MS_PER_S);
 }
 
 static struct str media_type(const struct http_head *head)
