@@ -1,5 +1,6 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_config.h"
+#include "app/cmd_devices.h"
 #include "app/cmd_explain.h"
 #include "app/cmd_gateway.h"
 #include "app/cmd_health.h"
@@ -28,6 +29,8 @@ static const struct command commands[] = {
      &eval_options},
     {"plan", "what a model needs on given accelerator cards, before anything is started",
      cmd_plan_run, &cmd_plan_options},
+    {"devices", "accelerator cards of this machine, or why there are none", cmd_devices_run,
+     &cmd_devices_options},
     {"config", "check the configuration of the gateway", cmd_config_run, &cmd_config_options},
     {"ledger", "what the gateway's requests cost, and whether the books hold together",
      cmd_ledger_run, &cmd_ledger_options},

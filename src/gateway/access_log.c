@@ -1,7 +1,8 @@
 /* access_log.c - one JSON object per request on standard output, for gateways; contents never.
  *
- * Lines of a batch leave in one write at its end.  A reader that does not keep up must not stop the
- * loop: what does not fit is kept up to KEPT_BYTES_MAX, then dropped and counted.
+ * Lines leave together, after DELAY_MS or when FULL_BYTES have come together.  A reader that does
+ * not keep up must not stop the loop: what does not fit is kept up to KEPT_BYTES_MAX, then dropped
+ * and counted.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,7 +14,10 @@
 #define KEPT_BYTES_MAX (1U << 20)
 #define WRITE_BYTES_MAX 4096 // what a pipe that polls writable takes for sure
 #define SHOWN_PATH_BYTES_MAX 200
+#define FULL_BYTES 32768
+#define DELAY_MS 20
 #define RETRY_MS 50
+#define NS_PER_MS UINT64_C(1000000)
 
 static bool is_writable(int fd)
 {
@@ -39,8 +43,7 @@ static void flush(struct gateway *gw)
     }
     buf_consume(b, at);
     if (b->len > 0) {
-        loop_timer_set(gw->loop, &gw->access_timer,
-                       loop_now_ns(gw->loop) + RETRY_MS * UINT64_C(1000000));
+        loop_timer_set(gw->loop, &gw->access_timer, loop_now_ns(gw->loop) + RETRY_MS * NS_PER_MS);
     }
 }
 
@@ -178,5 +181,9 @@ void access_log_line(struct call *call)
         out->status = OK;
         metrics_add(gw->meters.log_dropped, 1);
     }
-    loop_defer(gw->loop, &gw->access_flush);
+    if (before == 0) {
+        loop_timer_set(gw->loop, &gw->access_timer, loop_now_ns(gw->loop) + DELAY_MS * NS_PER_MS);
+    } else if (before < FULL_BYTES && out->len >= FULL_BYTES) {
+        loop_defer(gw->loop, &gw->access_flush);
+    }
 }

@@ -204,9 +204,8 @@ struct call {
     struct fleet *fleet;                // one reference
     struct identity_caller caller;      // set by stage "auth"
     struct splice splice;               // set by stage "read"
-    struct chat_json_request
-        request;       // of calls that an engine here may answer, and always `stream`
-    bool request_read; // request is whole
+    struct chat_json_request request;   // for an engine here; `stream` always
+    bool request_read;                  // request is whole
     struct chat_json_frame frame;
     struct policy_facts facts;
     struct policy_decision *decision; // in the arena
@@ -240,6 +239,7 @@ struct call {
     uint32_t relayed_tokens; // guessed where the upstream does not count
     bool usage_known;        // reported
     bool usage_guessed;      // counted from what was relayed, or estimated
+    bool answered;           // the last event of a whole answer came
     struct chat_usage usage;
 };
 
@@ -249,8 +249,7 @@ struct call *call_create(struct gateway *gw, struct http_exchange *x);
 bool call_id_is_plain(struct str id);
 /** After the last stage. */
 void call_destroy(struct call *call);
-/** Remember a failure for the reply; returns STAGE_STOP, so that `return call_refuse(...)` reads
- *  well. */
+/** Remember a failure for the reply; returns STAGE_STOP. */
 enum stage_verdict call_refuse(struct call *call, int http_status, const char *code,
                                const char *param, const char *fmt, ...) PRINTF_LIKE(5, 6);
 /** The same with a failure that somebody else made; copied. */
@@ -286,9 +285,8 @@ void sink_relay_write_error(struct call *call, struct buf *out, const struct cha
 void stage_reserve_price(struct call *call);
 /** Give back what was reserved and book what was used.  Idempotent. */
 void stage_reserve_settle(struct call *call);
-/** Claim on the limits of the provider that is to be asked.  OK: *ret_taken says whether
- *  stage_reserve_give_back must follow.  Errors: LIMIT (the call was refused; clear its failure
- *  when somebody else answers). */
+/** Claim on the limits of the provider to be asked; with *ret_taken stage_reserve_give_back must
+ *  follow.  Errors: LIMIT (the call was refused; clear that when somebody else answers). */
 MUST_USE enum status stage_reserve_provider(struct call *call, const struct fleet_upstream *u,
                                             struct limits_claim *claim, bool *ret_taken);
 /** The provider did not answer this call. */

@@ -15,8 +15,8 @@ static void note_text(struct call *call, const struct chat_event *e)
                     (double)(call->first_ns - http_exchange_begun_ns(call->x)) / 1e9);
 }
 
-/* What was reported counts; else what was seen.  Only a whole answer's cost is known before its
- * last byte leaves. */
+/* What was reported counts; else what was seen.  A whole answer is booked before its last byte
+ * leaves: what a client has complete is never an estimate, whatever happens to this process. */
 static void note_end(struct call *call, const struct chat_event *e)
 {
     const bool here = call->upstream == &upstream_local;
@@ -29,7 +29,10 @@ static void note_end(struct call *call, const struct chat_event *e)
     if (e->kind == CHAT_EVENT_DONE) {
         if (e->finish == CHAT_FINISH_ABORT && call->cause != CAUSE_CLIENT_GONE) {
             call_explain_abort(call);
+            return;
         }
+        call->answered = true;
+        stage_reserve_settle(call);
         return;
     }
     (void)call_refuse_with(call, e->failure);

@@ -63,6 +63,7 @@ def labels_and_rules_keep_requests_in_the_house():
         expect(gw.ask(headers={"x-kontor-label": "secret"}).status, 400)
         expect(gw.ask(headers={"x-kontor-label": "public"}).status, 200)
         expect(len(b.requests), 2)
+        gw.line(4)
         lines = [line for line in gw.lines() if line["status"] in (200, 502)]
         expect([line["rule"] for line in lines], ["burst", "default: stays", "burst"])
         expect([line["label"] for line in lines], ["internal", "private", "internal"])

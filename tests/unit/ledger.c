@@ -168,6 +168,19 @@ TEST(settled_row_holds_every_field)
     temp_folder_close(&folder);
 }
 
+TEST(row_is_known_by_the_time_of_its_reservation)
+{
+    struct ledger *l = start();
+    struct ledger_entry e = entry("r1", 5);
+
+    reserve(l, "r1");
+    e.reservation.time_ms += 1; // whatever the settle says
+    ledger_settle(l, &e);
+    ledger_close(l);
+    EXPECT_EQ_I64(ask("SELECT time_ms FROM entries"), 1773144000000);
+    temp_folder_close(&folder);
+}
+
 TEST(open_reservation_becomes_estimated_after_a_crash)
 {
     struct ledger *l = start();

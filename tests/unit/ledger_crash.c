@@ -295,7 +295,8 @@ static struct books open_books(void)
     EXPECT_EQ_INT(sqlite3_open_v2(path, &b.db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
     EXPECT_EQ_INT(sqlite3_prepare_v2(b.db,
                                      "SELECT count(*), sum(estimated), sum(cost_nano),"
-                                     " sum(completion_tokens) FROM entries WHERE request_id = ?",
+                                     " sum(completion_tokens) FROM entries"
+                                     " WHERE time_ms = 1773144000000 AND request_id = ?",
                                      -1, &b.row, NULL),
                   SQLITE_OK);
     return b;
