@@ -58,7 +58,10 @@ static void push(void *user, const struct chat_event *e)
     if (e->kind == CHAT_EVENT_ERROR) {
         a->told = true;
     }
-    call->usage_known |= a->reader.has_usage;
+    if (a->reader.has_usage) {
+        call->usage = a->reader.usage; // so far: an answer that breaks off is billed at least that
+        call->usage_known |= e->kind == CHAT_EVENT_DONE;
+    }
     if (call->sink->ops->push(call->sink, e) == E_AGAIN && a->http != NULL) {
         http_call_pause(a->http);
     }
