@@ -409,6 +409,8 @@ bool attempts_won(struct attempt *a)
     call->server = a->server;
     call->first_byte_ns = a->first_byte_ns;
     call->passed_status = 0;
+    call->relays_stream = a->reader.sse;
+    call->relay_type = a->reader.sse ? "text/event-stream; charset=utf-8" : "application/json";
     call->failure = NULL; // of candidates before
     call->cause = CAUSE_DONE;
     if (sink_build(call, SINK_RELAY) != OK) {

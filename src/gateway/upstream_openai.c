@@ -161,8 +161,6 @@ static void on_head(void *user, const struct http_head *head)
     } else {
         a->first_byte_ns = loop_now_ns(a->call->gw->loop);
     }
-    a->call->relays_stream = sse;
-    a->call->relay_type = sse ? "text/event-stream; charset=utf-8" : "application/json";
 }
 
 /* --- its body --- */
