@@ -14,6 +14,8 @@
 #define KEPT_BYTES_MAX (1U << 20)
 #define WRITE_BYTES_MAX 4096 // what a pipe that polls writable takes for sure
 #define SHOWN_PATH_BYTES_MAX 200
+#define SHOWN_MODEL_BYTES_MAX 64
+#define TRACEPARENT_BYTES 55
 #define FULL_BYTES 32768
 #define DELAY_MS 20
 #define RETRY_MS 50
@@ -97,6 +99,24 @@ static void put_flag(struct buf *out, const char *name, bool value)
     }
 }
 
+/* Only what has the form of W3C's version 00 ("00-", 32 digits, "-", 16, "-", 2): the field is a
+ * client's, and no place for contents. */
+static void put_trace(struct buf *out, const struct str *trace)
+{
+    if (trace == NULL || trace->len != TRACEPARENT_BYTES) {
+        return;
+    }
+    for (size_t i = 0; i < trace->len; i++) {
+        const char c = trace->ptr[i];
+        const bool dash = i == 2 || i == 35 || i == 52;
+
+        if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+            return;
+        }
+    }
+    put_text(out, "traceparent", *trace);
+}
+
 static void put_request(struct call *call, struct buf *out)
 {
     const struct http_head *head = http_exchange_head(call->x);
@@ -116,14 +136,17 @@ static void put_request(struct call *call, struct buf *out)
     if (call->failure != NULL && call->failure->code != NULL) {
         put_text(out, "code", str_from_c(call->failure->code));
     }
-    if (head != NULL && http_parse_field(head, STR("traceparent")) != NULL) {
-        put_text(out, "traceparent", *http_parse_field(head, STR("traceparent")));
+    if (head != NULL) {
+        put_trace(out, http_parse_field(head, STR("traceparent")));
     }
 }
 
 static void put_inference(struct call *call, struct buf *out)
 {
-    put_text(out, "model", call->request.chat.model);
+    // A name that no rule has seen is a client's free text.
+    put_text(out, "model",
+             str_slice(call->request.chat.model, 0,
+                       call->decision != NULL ? SIZE_MAX : SHOWN_MODEL_BYTES_MAX));
     put_flag(out, "stream", call->request.stream);
     put_text(out, "key", call->caller.key_id);
     put_text(out, "team", call->caller.team);

@@ -458,8 +458,8 @@ bool attempts_won(struct attempt *a)
     metrics_observe(a->server->meters.first_byte, (double)(a->first_byte_ns - a->begun_ns) / 1e9);
     (void)call->sink->ops->push(call->sink, &start);
     t->said = continuation_begin(a);
-    if (call->relays_stream && t->said == NULL) {
-        http_exchange_drop_body(call->x); // sent, and not needed for another attempt any more
+    if (call->relays_stream && t->said == NULL && a->http != NULL && http_call_sent(a->http)) {
+        http_exchange_drop_body(call->x); // no other attempt can need it any more
     }
     return true;
 }

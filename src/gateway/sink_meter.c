@@ -22,7 +22,7 @@ static void note_end(struct call *call, const struct chat_event *e)
 {
     const bool here = call->upstream == &upstream_local;
 
-    if (here || call->usage_known) {
+    if (here || (call->usage_known && e->kind == CHAT_EVENT_DONE)) {
         call->usage = e->usage;
         call->usage_known = true;
     }

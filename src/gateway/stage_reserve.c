@@ -282,9 +282,11 @@ struct chat_usage stage_reserve_whole_usage(const struct call *call, const struc
 
 void stage_reserve_note_earlier(struct call *call)
 {
+    const uint32_t relayed = call->relayed_tokens - call->earlier_tokens;
+    const struct chat_usage seen = call->usage; // what it had reported by then
     const struct chat_usage part = {
-        .prompt_tokens = prompt_estimate(call),
-        .completion_tokens = call->relayed_tokens - call->earlier_tokens,
+        .prompt_tokens = seen.prompt_tokens > 0 ? seen.prompt_tokens : prompt_estimate(call),
+        .completion_tokens = seen.completion_tokens > relayed ? seen.completion_tokens : relayed,
     };
     const struct prices_row *row =
         call->server == NULL ? NULL
@@ -292,6 +294,8 @@ void stage_reserve_note_earlier(struct call *call)
 
     call->earlier_nano += row == NULL ? 0 : prices_cost(row, &part);
     call->earlier_tokens = call->relayed_tokens;
+    call->usage = (struct chat_usage){0};
+    call->usage_known = false;
     call->usage_guessed = true;
 }
 

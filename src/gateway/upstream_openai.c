@@ -62,7 +62,10 @@ static void push_continued(struct attempt *a, const struct chat_event *e)
         return;
     }
     a->first_byte_ns = a->first_byte_ns == 0 ? loop_now_ns(call->gw->loop) : a->first_byte_ns;
-    call->usage_known = a->reader.has_usage;
+    if (a->reader.has_prompt || a->reader.has_completion) {
+        call->usage = a->reader.usage;
+        call->usage_known = e->kind == CHAT_EVENT_DONE && response_has_usage(&a->reader);
+    }
     if (a->reader.facts == NULL) {
         if (e->kind == CHAT_EVENT_DONE) {
             send_up(a, e);
@@ -103,7 +106,10 @@ static void push(void *user, const struct chat_event *e)
     if (e->kind == CHAT_EVENT_ERROR) {
         a->told = true;
     }
-    call->usage_known |= a->reader.has_usage;
+    if (a->reader.has_prompt || a->reader.has_completion) {
+        call->usage = a->reader.usage; // so far: an answer that breaks off is billed at least that
+        call->usage_known |= e->kind == CHAT_EVENT_DONE && response_has_usage(&a->reader);
+    }
     if (call->attempts->said != NULL && a->reader.facts != NULL) {
         continuation_note(call->attempts->said, call->arena, a->reader.facts);
     }

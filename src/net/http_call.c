@@ -701,6 +701,11 @@ void http_call_resume(struct http_call *c)
     loop_defer(c->link->origin->client->loop, &c->link->work); // not from inside this call
 }
 
+bool http_call_sent(const struct http_call *c)
+{
+    return c->sent;
+}
+
 struct str http_call_peer(const struct http_call *c)
 {
     return str_from_c(c->link->peer);

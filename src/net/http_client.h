@@ -112,6 +112,9 @@ void http_call_cancel(struct http_call *c);
  *  comes and no idle time runs; on_end may come.  From any callback too. */
 void http_call_pause(struct http_call *c);
 void http_call_resume(struct http_call *c);
+/** True once no byte of `pieces` is needed any more: all of them were handed to the kernel.  A
+ *  server may answer before it has read the whole request. */
+bool http_call_sent(const struct http_call *c);
 /** "10.0.0.7:8000" that this call is connected to, or "".  In on_end too. */
 struct str http_call_peer(const struct http_call *c);
 
