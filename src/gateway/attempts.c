@@ -422,7 +422,8 @@ void attempts_failed(struct attempt *a, const struct attempt_failure *failure)
         return;
     }
     if (t->n_live > 0) {
-        return; // a hedge is still under way
+        set_timer(call); // a hedge is still under way, and has deadlines of its own
+        return;
     }
     if (begin_next(call) != OK) {
         end_call(call, STAGE_STOP);
