@@ -3,7 +3,8 @@
  *
  *   every interval: health page -> metrics -> probe, each when it is wanted, one after the other
  *
- * Two bad looks in a row take an upstream out, one good look brings it back.  A server that answers
+ * Two bad looks in a row take an upstream out, one good look brings it back; after a bad one looks
+ * come every two seconds at least.  A server that answers
  * the health page with anything below 500 is there: clouds have no such page.  The probe runs at
  * the start and whenever the upstream is down or its breaker is not closed, so that a client's
  * request is not the first to find out; its success counts as the breaker's trial.
@@ -25,6 +26,7 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 #define INTERVAL_MS 10000
+#define INTERVAL_UNWELL_MS 2000 // while it is not: so that it is missed, and back, soon
 #define CONNECT_MS 2000
 #define LOOK_MS 5000
 #define BODY_BYTES_MAX (4U << 20)
@@ -281,8 +283,10 @@ static void on_due(void *user)
 {
     struct health *h = user;
     struct gateway *gw = h->u->fleet->gw;
-    const uint32_t ms =
+    const uint32_t wanted =
         h->u->conf->health_interval_ms == 0 ? INTERVAL_MS : h->u->conf->health_interval_ms;
+    const bool well = h->n_bad == 0 && !h->u->down && h->u->breaker.state == BREAKER_CLOSED;
+    const uint32_t ms = well || wanted < INTERVAL_UNWELL_MS ? wanted : INTERVAL_UNWELL_MS;
     const double jitter = 1 - JITTER + 2 * JITTER * rng_uniform(gw->id_key, 2, gw->chance_count++);
 
     h->due_ns = loop_now_ns(gw->loop) + (uint64_t)(ms * jitter * (double)NS_PER_MS);
