@@ -115,7 +115,9 @@ static enum status take_data(struct response *r, struct str json, struct str wir
         return OK;
     }
     e.usage = r->usage;
+    r->facts = &f;
     r->push(r->user, &e);
+    r->facts = NULL;
     return OK;
 }
 
