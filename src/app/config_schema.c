@@ -201,7 +201,8 @@ static const struct config_key health_keys[] = {
     {.name = "probe",
      .type = CONFIG_FLAG,
      .at = AT(struct settings_upstream, probe),
-     .help = "Also generate one token with each look. Costs money at providers."},
+     .help = "Also generate one token: until that worked once, and while the server is down or its "
+             "breaker is not closed. Costs money at providers."},
     {.name = "metrics",
      .type = CONFIG_URL_PATH,
      .at = AT(struct settings_upstream, metrics_path),

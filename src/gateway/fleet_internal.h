@@ -44,6 +44,7 @@ struct fleet_upstream {
     /* active health */
     struct health *health; // owned; NULL: not looked at
     bool down;             // the last looks say so
+    bool proved;           // a probe was answered with a token once
     /* of its own metrics */
     uint64_t load_ns; // when they were read; 0: never
     double running;
