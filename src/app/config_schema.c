@@ -404,7 +404,9 @@ static const struct config_key pool_keys[] = {
     {.name = "external",
      .type = CONFIG_FLAG,
      .at = AT(struct settings_pool, external),
-     .help = "It is outside of the house: used only when a rule allows it."},
+     .help =
+         "It is outside of the house: used only when a rule allows it. No server may be in "
+         "pools of both kinds; a pool with a public host that leaves this out is warned about."},
 };
 
 static const struct config_group pool_group = {
