@@ -100,7 +100,8 @@ static void inherit(struct fleet_upstream *u, struct fleet *before)
             u->breaker = old->breaker;
             u->breaker.trial = false;
             u->resting_until_ns = old->resting_until_ns;
-            u->down = old->down && u->conf->health_path.len > 0;
+            u->down = old->down && (u->conf->health_path.len > 0 || u->conf->probe);
+            u->proved = old->proved;
             u->utilization = old->utilization;
             u->continues_proved = old->continues_proved;
         }

@@ -46,6 +46,7 @@ struct fleet_upstream {
     struct health *health; // owned; NULL: not looked at
     bool down;             // the last looks say so
     bool continues_proved; // the probe found that it continues a message
+    bool proved;           // a probe was answered with a token once
     /* of its own metrics */
     uint64_t load_ns; // when they were read; 0: never
     double running;

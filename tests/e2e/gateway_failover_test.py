@@ -10,11 +10,14 @@ QUICK = {"timeouts": {"connect": "1s", "first_byte": "400ms", "idle": "400ms", "
 
 
 class Pair:
-    """A private and a cloud upstream behind one gateway."""
+    """A private and a cloud upstream behind one gateway.  plans: of the private one, from its first request on;
+    what comes behind the last one is answered well."""
 
-    def __init__(self, private=None, model=None, more=None, **kwargs):
+    def __init__(self, private=None, model=None, more=None, plans=(), **kwargs):
         self.a = MockUpstream()
         self.b = MockUpstream()
+        for plan in plans:
+            self.a.plan_once(**plan)
         self.gw = Gateway({"private": {"url": self.a.url, **QUICK, **(private or {})},
                            "cloud": {"url": self.b.url, **QUICK}}, model=model, more=more, **kwargs)
 
@@ -343,6 +346,76 @@ def a_probe_generates_one_token_and_finds_a_hanging_engine():
         wait_until(lambda: len(a.requests) == 1, "probe at the start")
         expect((a.requests[0].json()["max_tokens"], a.requests[0].json()["model"]), (1, MODEL))
         expect(gw.rows(), [])
+
+
+def probing(path):
+    return {"health": {"path": path, "interval": "100ms", "probe": True}}
+
+
+def is_healthy(gw):
+    return gw.metric("kontor_upstream_healthy", upstream="private") == 1
+
+
+def only_probes(up):
+    return all(r.json()["max_tokens"] == 1 for r in up.requests)
+
+
+@test
+def a_failed_probe_takes_an_upstream_out_and_a_good_one_brings_it_back():
+    for path in ("none", "/health"):
+        for fault in ({"status": 500}, {"status": 401}, {"drop": "reset"}):
+            pair = Pair(private=probing(path))
+            pair.a.plan(**fault)
+            with pair as (a, _, gw):
+                wait_until(lambda: not is_healthy(gw) and len(a.requests) >= 4, "out, and asked on", 5)
+                expect(gw.ask().headers["x-kontor-provider"], "cloud", (path, fault))
+                expect_true(only_probes(a), "no client found out")
+                expect_in("upstream_down upstream=private by=probe", gw.log())
+                a.plan()
+                wait_until(lambda: is_healthy(gw), "back", 5)
+                n = len(a.requests)
+                time.sleep(0.5)
+                expect(len(a.requests), n, "a good one is not asked again")
+                expect(gw.ask().headers["x-kontor-provider"], "private")
+
+
+@test
+def a_health_page_does_not_clear_what_a_probe_found():
+    pair = Pair(private=probing("/health"))
+    pair.a.plan(status=500)
+    with pair as (a, _, gw):
+        wait_until(lambda: not is_healthy(gw), "out", 5)
+        n = a.gets["/health"]
+        while a.gets["/health"] < n + 5:
+            expect_true(not is_healthy(gw), "stays out over good pages")
+        gw.hangup()
+        wait_until(lambda: gw.metric("kontor_config_generation") == 2.0, "reloaded")
+        n = a.gets["/health"]
+        while a.gets["/health"] < n + 5:
+            expect_true(not is_healthy(gw), "stays out over a reload")
+        expect_true(only_probes(a), "only probes came")
+
+
+@test
+def one_bad_probe_does_not_take_out_what_was_good_before():
+    more = {"failover": {"attempts": 3, "retry_budget": "100%",
+                         "breaker": {"failures": 1, "open": "60s", "ramp": "0s"}}}
+    # the probe at the start, a client that opens the breaker, a probe, and the next one
+    with Pair(private=probing("none"), more=more, plans=[{}, {"status": 500}, {"status": 503}]) as (a, _, gw):
+        wait_until(lambda: len(a.requests) == 1, "probe at the start")
+        expect(gw.ask().headers["x-kontor-provider"], "cloud")
+        wait_until(lambda: gw.ask().headers["x-kontor-provider"] == "private", "the next probe closes it", 5)
+        expect_true("upstream_down" not in gw.log(), "was never down")
+
+
+@test
+def a_probe_that_is_refused_says_nothing_against_the_server():
+    plans = [{"status": 404}, {"status": 429}, {"status": 400}]
+    with Pair(private=probing("none"), plans=plans) as (a, _, gw):
+        wait_until(lambda: len(a.requests) == 4, "asked until good", 5)
+        log = gw.log()
+        expect_true("upstream_down" not in log, log)
+        expect(log.count("probe_refused"), 1, log)
 
 
 @test
