@@ -234,6 +234,47 @@ def bad_request_is_passed_on_once():
 
 
 @test
+def refusals_that_are_no_json_keep_their_status():
+    for status, body, kind in ((413, b"<html>too large</html>", "text/html"), (400, b"no", "text/plain"),
+                               (422, b"", "text/plain")):
+        with only(lambda peer, s=status, b=body, k=kind: respond(peer, s, b, k)) as pair:
+            reply = pair.gateway.ask()
+            expect((reply.status, reply.json()["error"]["code"]), (status, "upstream_refused_request"))
+            row, line = pair.one_row()
+            expect((row["http_status"], row["cost_nano"], line["cause"]), (status, 0, "refused"))
+
+
+@test
+def whole_answers_without_usage_are_estimated():
+    text = "word " * 2000
+
+    def script(peer):
+        answer = plain_answer(text)
+        del answer["usage"]
+        respond(peer, body=answer)
+    with only(script) as pair:
+        expect(pair.gateway.ask().status, 200)
+        row, _ = pair.one_row()
+        expect(row["estimated"], 1)
+        expect_true(2000 <= row["completion_tokens"] <= 4000, f"{row['completion_tokens']} tokens of 10 kB")
+
+
+@test
+def body_that_is_cut_off_is_estimated():
+    """The provider bills it: the prompt at least."""
+    def script(peer):
+        body = json.dumps(plain_answer("word " * 200)).encode()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+                  + body[:-20])
+        peer.close()
+    with only(script) as pair:
+        expect(pair.gateway.ask("x" * 3000).status, 502)
+        row, _ = pair.one_row()
+        expect(row["estimated"], 1)
+        expect_true(row["prompt_tokens"] >= 500 and row["cost_nano"] > 0, "the prompt is booked")
+
+
+@test
 def all_down_is_a_state_of_its_own():
     pools = {"private": [f"http://127.0.0.1:{free_port()}/v1"]}
     with Gateway(pools, wait="/live") as g:
