@@ -31,6 +31,9 @@ struct breaker {
     uint64_t until_ns;   // OPEN: trial after that; RAMP: full share from then on
 };
 
+/** The state as of now: an open time or a ramp that has passed is over, whether or not a request
+ *  came to notice. */
+enum breaker_state breaker_state(const struct breaker *b, uint64_t now_ns);
 /** Bring the state up to date and say whether a request may pass now.  `chance` in [0, 1) decides
  *  during the ramp.  Changes nothing else: say breaker_begin when the request is really sent. */
 bool breaker_allows(struct breaker *b, const struct breaker_options *o, uint64_t now_ns,

@@ -298,10 +298,12 @@ static bool holds(const struct settings_pool *pool, uint32_t upstream)
 
 static uint32_t count_open(const struct fleet *f, const struct settings_pool *pool)
 {
+    const uint64_t now_ns = loop_now_ns(f->gw->loop);
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < pool->n_members; i++) {
-        n += f->upstreams[pool->members[i].upstream].breaker.state == BREAKER_OPEN;
+        n +=
+            breaker_state(&f->upstreams[pool->members[i].upstream].breaker, now_ns) == BREAKER_OPEN;
     }
     return n;
 }

@@ -91,9 +91,14 @@ static void take_metrics(struct health *h, bool good)
     }
 }
 
+static bool is_closed(const struct fleet_upstream *u)
+{
+    return breaker_state(&u->breaker, loop_now_ns(u->fleet->gw->loop)) == BREAKER_CLOSED;
+}
+
 static void close_breaker(struct fleet_upstream *u)
 {
-    if (u->breaker.state != BREAKER_CLOSED) {
+    if (!is_closed(u)) {
         breaker_success(&u->breaker, &u->fleet->breaker, loop_now_ns(u->fleet->gw->loop));
         log_event(LOG_LEVEL_INFO, "upstream_back", "upstream=%.*s state=%s by=probe",
                   STR_ARG(u->conf->name), breaker_state_name(u->breaker.state));
@@ -192,8 +197,7 @@ static bool wants(const struct health *h)
     case LOOK_METRICS:
         return c->metrics_path.len > 0 && !h->u->down;
     case LOOK_PROBE:
-        return h->probe_body.len > 0 &&
-               (!h->probe_good || h->u->down || h->u->breaker.state != BREAKER_CLOSED);
+        return h->probe_body.len > 0 && (!h->probe_good || h->u->down || !is_closed(h->u));
     case LOOK_COUNT:
         break;
     }

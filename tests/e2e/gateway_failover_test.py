@@ -208,6 +208,19 @@ def five_failures_open_the_breaker_and_a_trial_closes_it():
 
 
 @test
+def an_open_breaker_ends_without_a_request():
+    more = {"failover": {"attempts": 1, "breaker": {"failures": 2, "open": "300ms", "ramp": "0s"}}}
+    with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
+        up.plan(status=500)
+        expect([gw.ask().status for _ in range(2)], [502, 502])
+        wait_until(lambda: gw.get("/ready").status == 200, "a balancer sends requests again", 5)
+        expect(gw.metric("kontor_upstream_breaker_state", upstream="a"), 2.0, "half open")
+        expect(len(up.requests), 2)
+        up.plan()
+        expect((gw.ask().status, gw.get("/ready").status), (200, 200))
+
+
+@test
 def refusals_do_not_open_the_breaker():
     with Pair() as (a, _, gw):
         for plan in ({"status": 400}, {"status": 422}):
