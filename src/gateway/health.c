@@ -10,6 +10,10 @@
  * The probe runs at the start and then in every round until it was good, and again while the
  * upstream is down or its breaker is not closed, so that a client's request is not the first to
  * find out; its success counts as the breaker's trial.
+ * A server that declares to continue unfinished answers has to prove it once: the prompt of an
+ * unfinished answer must be shorter than that of the same answer as a finished one, for it has no
+ * end of the turn and no beginning of the next.  A server that ignores the fields counts both
+ * alike.
  * No byte of any request is in what is sent here.
  */
 #include "base/check.h"
@@ -17,6 +21,7 @@
 #include "base/rng.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/load_report.h"
+#include "gateway/response.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,9 +32,17 @@
 #define LOOK_MS 5000
 #define BODY_BYTES_MAX (4U << 20)
 #define BAD_LOOKS_MAX 2
+#define CONTINUE_TRIES_MAX 3
 #define JITTER 0.1 // of the interval, so that many gateways do not look at once
 
-enum look { LOOK_PAGE, LOOK_METRICS, LOOK_PROBE, LOOK_COUNT };
+enum look {
+    LOOK_PAGE,
+    LOOK_METRICS,
+    LOOK_PROBE,
+    LOOK_OPEN,   // an unfinished answer that is to be continued: how long is its prompt?
+    LOOK_CLOSED, // the same as a finished one
+    LOOK_COUNT,
+};
 
 struct health {
     struct fleet_upstream *u;   // borrowed
@@ -44,6 +57,10 @@ struct health {
     uint32_t n_bad_probes;  // in a row
     bool probe_good;        // the last one that said anything
     bool refusal_logged;
+    uint32_t n_tries;     // of the proof that it continues
+    uint32_t open_tokens; // prompt of the unfinished answer
+    struct str open_body;
+    struct str closed_body;
     int status;
     struct buf body;
     struct str probe_body;
@@ -138,6 +155,31 @@ static void take_probe(struct health *h, bool answered)
     note(h);
 }
 
+static uint32_t prompt_tokens(const struct health *h, bool good)
+{
+    struct response_facts f;
+
+    if (!good || h->status != 200 || response_scan(buf_str(&h->body), &f) != OK) {
+        return 0;
+    }
+    return f.usage.prompt_tokens;
+}
+
+static void take_closed(struct health *h, bool good)
+{
+    struct fleet_upstream *u = h->u;
+    const uint32_t closed = prompt_tokens(h, good);
+
+    h->n_tries++;
+    u->continues_proved = h->open_tokens > 0 && h->open_tokens < closed;
+    if (u->continues_proved || (h->open_tokens > 0 && closed > 0)) {
+        log_event(u->continues_proved ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+                  u->continues_proved ? "upstream_continues" : "upstream_does_not_continue",
+                  "upstream=%.*s open_tokens=%u closed_tokens=%u", STR_ARG(u->conf->name),
+                  h->open_tokens, closed);
+    }
+}
+
 static void end_look(struct health *h, bool answered)
 {
     const bool good = answered && h->status < 500;
@@ -151,6 +193,12 @@ static void end_look(struct health *h, bool answered)
         break;
     case LOOK_PROBE:
         take_probe(h, good);
+        break;
+    case LOOK_OPEN:
+        h->open_tokens = prompt_tokens(h, good);
+        break;
+    case LOOK_CLOSED:
+        take_closed(h, good);
         break;
     case LOOK_COUNT:
         break;
@@ -197,7 +245,12 @@ static bool wants(const struct health *h)
     case LOOK_METRICS:
         return c->metrics_path.len > 0 && !h->u->down;
     case LOOK_PROBE:
-        return h->probe_body.len > 0 && (!h->probe_good || h->u->down || !is_closed(h->u));
+        return c->probe && h->probe_body.len > 0 &&
+               (!h->probe_good || h->u->down || !is_closed(h->u));
+    case LOOK_OPEN:
+    case LOOK_CLOSED:
+        return c->continues && h->closed_body.len > 0 && !h->u->continues_proved &&
+               h->n_tries < CONTINUE_TRIES_MAX && !h->u->down;
     case LOOK_COUNT:
         break;
     }
@@ -207,7 +260,7 @@ static bool wants(const struct health *h)
 static enum status start_look(struct health *h)
 {
     const struct settings_upstream *c = h->u->conf;
-    const bool probe = h->look == LOOK_PROBE;
+    const bool probe = h->look >= LOOK_PROBE;
     struct http_call_options o = {
         .permit = h->permit,
         .label = LABEL_PUBLIC,
@@ -232,7 +285,9 @@ static enum status start_look(struct health *h)
     }
     if (probe) {
         h->fields[n++] = (struct http_field){STR("content-type"), STR("application/json")};
-        o.pieces = &h->probe_body;
+        o.pieces = h->look == LOOK_PROBE  ? &h->probe_body
+                   : h->look == LOOK_OPEN ? &h->open_body
+                                          : &h->closed_body;
         o.n_pieces = 1;
     }
     o.n_fields = n;
@@ -301,30 +356,50 @@ static struct str some_model(const struct fleet_upstream *u)
     return (struct str){NULL, 0};
 }
 
-static void make_probe(struct health *h)
+static struct str make_body(struct health *h, struct str model, struct str rest)
+{
+    struct str body = {NULL, 0};
+    struct buf b;
+
+    buf_init(&b, 4096);
+    buf_append_str(&b, STR("{\"model\":"));
+    json_write_string(&b, model);
+    buf_append_str(&b, STR(",\"max_tokens\":1,\"stream\":false,"));
+    buf_append_str(&b, rest);
+    if (buf_status(&b) != OK || arena_dup(h->arena, buf_str(&b), &body) != OK) {
+        body = (struct str){NULL, 0};
+    }
+    buf_done(&b);
+    return body;
+}
+
+#define UNFINISHED                                                                                 \
+    "\"messages\":[{\"role\":\"user\",\"content\":\"Count to ten.\"},"                             \
+    "{\"role\":\"assistant\",\"content\":\"one two three\"}]"
+
+static void make_probes(struct health *h)
 {
     const struct str model = some_model(h->u);
-    struct buf b;
 
     if (model.len == 0) {
         return;
     }
-    buf_init(&b, 4096);
-    buf_append_str(&b, STR("{\"model\":"));
-    json_write_string(&b, model);
-    buf_append_str(&b, STR(",\"messages\":[{\"role\":\"user\",\"content\":\"ping\"}],"
-                           "\"max_tokens\":1,\"stream\":false}"));
-    if (buf_status(&b) != OK || arena_dup(h->arena, buf_str(&b), &h->probe_body) != OK) {
-        h->probe_body = (struct str){NULL, 0};
-    }
-    buf_done(&b);
+    h->probe_body =
+        make_body(h, model, STR("\"messages\":[{\"role\":\"user\",\"content\":\"ping\"}]}"));
+    h->open_body =
+        make_body(h, model,
+                  STR("\"continue_final_message\":true,\"add_generation_prompt\":false," UNFINISHED
+                      "}"));
+    h->closed_body = make_body(h, model, STR(UNFINISHED "}"));
 }
 
 /* The fleet before found it bad: whoever looks from now on has to find it good first. */
 static void stay_down(struct health *h)
 {
-    h->n_bad_pages = h->u->conf->health_path.len > 0 ? BAD_LOOKS_MAX : 0;
-    h->n_bad_probes = h->probe_body.len > 0 ? BAD_LOOKS_MAX : 0;
+    const struct settings_upstream *c = h->u->conf;
+
+    h->n_bad_pages = c->health_path.len > 0 ? BAD_LOOKS_MAX : 0;
+    h->n_bad_probes = c->probe && h->probe_body.len > 0 ? BAD_LOOKS_MAX : 0;
     h->u->down = h->n_bad_pages + h->n_bad_probes > 0;
 }
 
@@ -337,7 +412,7 @@ struct health *health_start(struct fleet_upstream *u)
     struct health *h;
 
     metrics_set(u->meters.healthy, u->down ? 0 : 1);
-    if (c->health_path.len == 0 && c->metrics_path.len == 0 && !c->probe) {
+    if (c->health_path.len == 0 && c->metrics_path.len == 0 && !c->probe && !c->continues) {
         return NULL;
     }
     h = calloc(1, sizeof(*h));
@@ -353,9 +428,7 @@ struct health *health_start(struct fleet_upstream *u)
         health_stop(h);
         return NULL;
     }
-    if (c->probe) {
-        make_probe(h);
-    }
+    make_probes(h);
     if (u->down) {
         stay_down(h);
     }

@@ -1,5 +1,6 @@
 /* Sink "meter": notes times, usage and the end of an answer; passes everything on. */
 #include "gateway/gateway_internal.h"
+#include "gateway/stage_reserve_internal.h"
 
 static void note_text(struct call *call, const struct chat_event *e)
 {

@@ -181,6 +181,86 @@ def behind_the_first_byte_an_error_event_tells_what_was_used():
             expect_true(row["completion_tokens"] >= 1, row)
 
 
+def continuing(**plan_of_probe):
+    """A pair whose cloud continues answers, after its proof."""
+    b = MockUpstream()
+    b.plan(**plan_of_probe)
+    a = MockUpstream()
+    gw = Gateway({"private": {"url": a.url, **QUICK}, "cloud": {"url": b.url, "continues": True, **QUICK}})
+    return a, b, gw
+
+
+def text_of(body):
+    events = [e.removeprefix("data: ") for e in body.decode().split("\n\n") if e]
+    expect(events.pop(), "[DONE]")
+    events = [json.loads(e) for e in events]
+    return events, "".join(c["delta"].get("content", "") for e in events for c in e.get("choices", []))
+
+
+@test
+def a_broken_stream_goes_on_elsewhere_without_repeating():
+    a, b, gw = continuing()
+    with a, b, gw:
+        wait_until(lambda: "upstream_continues" in gw.log(), "proved")
+        b.plan(words=[" four", " \\five"])
+        for end in ("reset", "close", "hang"):
+            a.plan(words=["one", " \"two\"\n", " three"], cut=640, end=end, usage="none")
+            n = len(b.requests)
+            status, _, body = gw.stream_bytes(stream_options={"include_usage": True})
+            events, text = text_of(body)
+            sent = b.requests[n].json()
+            said = sent["messages"][-1]
+            expect(said["role"], "assistant")
+            expect((sent["continue_final_message"], sent["add_generation_prompt"]), (True, False))
+            expect_true(said["content"].startswith("one"), said)
+            expect(text, said["content"] + " four \\five")
+            expect({(e["id"], e["created"], e["model"]) for e in events}, {("chatcmpl-mock", 1, MODEL)})
+            expect(sum("role" in c["delta"] for e in events for c in e["choices"]), 1)
+            expect([c["finish_reason"] for e in events for c in e["choices"] if c["finish_reason"]], ["stop"])
+            usage = events[-1]["usage"]
+            expect((events[-1]["choices"], usage["completion_tokens"] > 3), ([], True))
+        rows = gw.rows(3)
+        expect([(r["cause"], r["attempts"], r["estimated"], r["upstream"]) for r in rows],
+               [("done", 2, 1, "cloud")] * 3)
+        expect(rows[0]["completion_tokens"], usage["completion_tokens"])
+        expect_true(rows[0]["cost_nano"] > 15000, rows[0])
+
+
+@test
+def what_cannot_be_continued_ends_with_an_error_event():
+    a, b, gw = continuing()
+    with a, b, gw:
+        wait_until(lambda: "upstream_continues" in gw.log(), "proved")
+        a.plan(cut=640, end="reset")
+        for fields in ({"n": 2}, {"tools": [{"type": "function", "function": {"name": "f"}}]},
+                       {"add_generation_prompt": True}):
+            n = len(b.requests)
+            _, _, body = gw.stream_bytes(**fields)
+            expect_in(b"upstream_broke_off", body)
+            expect(len(b.requests), n)
+        a.plan(events=[{"choices": [{"index": 0, "delta": {"reasoning": "hm"}}]}], done=False, end="reset")
+        _, _, body = gw.stream_bytes()
+        expect_in(b"upstream_broke_off", body)
+        a.plan(cut=640, end="reset")
+        b.plan(status=400)
+        _, _, body = gw.stream_bytes()
+        expect_in(b"upstream_broke_off", body)
+        b.plan(words=["x"] * 50, cut=2000, end="reset")  # breaks off as well
+        _, _, body = gw.stream_bytes()
+        expect_in(b"upstream_broke_off", body)
+        expect([r["cause"] for r in gw.rows(6)], ["upstream_broke"] * 6)
+
+
+@test
+def a_server_that_ignores_the_wish_is_not_asked_to_continue():
+    a, b, gw = continuing(ignores=True)
+    with a, b, gw:
+        wait_until(lambda: "upstream_does_not_continue" in gw.log(), "tried")
+        a.plan(cut=640, end="reset")
+        _, _, body = gw.stream_bytes()
+        expect_in(b"upstream_broke_off", body)
+
+
 @test
 def an_error_event_in_mid_stream_is_passed_on():
     with Pair() as (a, b, gw):

@@ -176,6 +176,22 @@ def garbage_instead_of_http():
         expect_moved_on(pair, False)
 
 
+@test
+def two_that_only_send_comments_end_at_the_first_byte_deadline():
+    """A hedge has a deadline of its own, also when comments keep its connection busy."""
+    def comments(peer):
+        peer.send(SSE_HEAD)
+        while True:
+            peer.chunk(b": still here\n\n")
+            time.sleep(0.1)
+    with FaultUpstream(comments) as one, FaultUpstream(comments) as two, \
+            Gateway({"private": [one, two]}, model={"latency_gate": "200ms", "on_slow": "hedge"}) as g:
+        begun = time.monotonic()
+        status, _, _ = g.read_stream()
+        expect(status, 504)
+        expect_true(time.monotonic() - begun < 8, "ended at the deadlines, not at the total of 20 s")
+
+
 # --- no other candidate: the client is told ---
 
 def only(script, **settings):
