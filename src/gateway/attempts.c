@@ -442,6 +442,7 @@ bool attempts_won(struct attempt *a)
     const struct chat_event start = {.kind = CHAT_EVENT_START, .stop_token = -1};
 
     leave_all(call, a);
+    breaker_release(&a->server->breaker); // a trial that answers keeps nobody waiting for its end
     t->winner = a;
     t->again_ns = 0;
     call->server = a->server;

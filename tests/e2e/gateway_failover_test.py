@@ -301,6 +301,21 @@ def an_open_breaker_ends_without_a_request():
 
 
 @test
+def a_long_trial_keeps_nobody_waiting():
+    more = {"failover": {"attempts": 1, "breaker": {"failures": 2, "open": "300ms", "ramp": "0s"}}}
+    with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
+        up.plan(status=500)
+        expect([gw.ask().status for _ in range(2)], [502, 502])
+        wait_until(lambda: gw.get("/ready").status == 200, "half open", 5)
+        up.plan(words=["w "] * 40, event_delay_s=0.1)
+        with gw.open_stream() as stream:
+            stream.response.read(10)
+            up.plan()
+            expect([gw.ask().status for _ in range(3)], [200] * 3, "others beside the trial")
+            expect(gw.metric("kontor_upstream_outstanding", upstream="a"), 1.0, "the trial is still under way")
+
+
+@test
 def refusals_do_not_open_the_breaker():
     with Pair() as (a, _, gw):
         for plan in ({"status": 400}, {"status": 422}):
