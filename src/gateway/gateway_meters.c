@@ -88,7 +88,7 @@ static void refresh_fleet(struct gateway *gw)
     for (uint32_t i = 0; i < gw->fleet->settings->n_upstreams; i++) {
         const struct fleet_upstream *u = &gw->fleet->upstreams[i];
 
-        metrics_set(u->meters.outstanding, u->outstanding);
+        metrics_set(u->meters.outstanding, u->use->outstanding);
         metrics_set(u->meters.breaker, (double)breaker_state(&u->breaker, now_ns));
         metrics_set(u->meters.healthy, u->down ? 0 : 1);
     }

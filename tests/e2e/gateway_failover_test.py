@@ -1,6 +1,7 @@
 """More than one upstream: who is asked, in what order, and what the client hears when it fails."""
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from gateway_server import MODEL, Gateway
 from harness import expect, expect_in, expect_true, in_parallel, main, test, wait_until
@@ -444,6 +445,23 @@ def a_probe_that_is_refused_says_nothing_against_the_server():
         log = gw.log()
         expect_true("upstream_down" not in log, log)
         expect(log.count("probe_refused"), 1, log)
+
+
+@test
+def a_reload_does_not_forget_what_is_under_way():
+    with MockUpstream() as up, Gateway({"a": {"url": up.url, "parallel": 2}}) as gw:
+        up.plan(delay_s=1.5)
+        with ThreadPoolExecutor(2) as pool:
+            first = [pool.submit(gw.ask) for _ in range(2)]
+            wait_until(lambda: len(up.requests) == 2, "two are under way")
+            gw.hangup()
+            wait_until(lambda: gw.metric("kontor_config_generation") == 2.0, "reloaded")
+            expect(gw.metric("kontor_upstream_outstanding", upstream="a"), 2.0)
+            expect(gw.ask().status, 503, "there is no room for a third")
+            expect([f.result().status for f in first], [200, 200])
+        up.plan()
+        expect(gw.metric("kontor_upstream_outstanding", upstream="a"), 0.0)
+        expect(gw.ask().status, 200)
 
 
 @test
