@@ -70,10 +70,12 @@ enum stage_verdict answer_plain_model(struct call *call)
 
 static bool some_upstream_up(const struct gateway *gw)
 {
+    const uint64_t now_ns = loop_now_ns(gw->loop);
+
     for (uint32_t i = 0; i < gw->fleet->settings->n_upstreams; i++) {
         const struct fleet_upstream *u = &gw->fleet->upstreams[i];
 
-        if (u->origin != NULL && !u->down && u->breaker.state != BREAKER_OPEN) {
+        if (u->origin != NULL && !u->down && breaker_state(&u->breaker, now_ns) != BREAKER_OPEN) {
             return true;
         }
     }

@@ -41,7 +41,7 @@ static void leave(struct attempt *a)
         return;
     }
     a->live = false;
-    a->server->outstanding--;
+    a->server->use->outstanding--;
     if (a->claimed && !a->won) {
         stage_reserve_give_back(a->call, &a->claim);
         a->claimed = false;
@@ -117,7 +117,7 @@ static enum status start_remote(struct call *call, const struct attempts_choice 
         a->continues = true;
         t->winner = a;
     }
-    a->server->outstanding++;
+    a->server->use->outstanding++;
     breaker_begin(&a->server->breaker);
     t->live[t->n_live++] = a;
     set_timer(call);
@@ -154,7 +154,7 @@ static enum status start_local(struct call *call, const struct attempts_choice *
     if (rc == OK) {
         loop_timer_stop(&t->timer);
         t->local = choice->server;
-        t->local->outstanding++;
+        t->local->use->outstanding++;
         call->upstream = &upstream_local;
         call->provider_claim = t->local_claimed ? &t->local_claim : NULL;
     } else if (t->local_claimed) {
@@ -449,6 +449,7 @@ bool attempts_won(struct attempt *a)
     const struct chat_event start = {.kind = CHAT_EVENT_START, .stop_token = -1};
 
     leave_all(call, a);
+    breaker_release(&a->server->breaker); // a trial that answers keeps nobody waiting for its end
     t->winner = a;
     t->again_ns = 0;
     call->server = a->server;
@@ -605,7 +606,7 @@ void attempts_close(struct call *call)
         t->said = NULL;
     }
     if (t != NULL && t->local != NULL) {
-        t->local->outstanding--;
+        t->local->use->outstanding--;
         metrics_add(call->cause == CAUSE_DONE ? t->local->meters.answered : t->local->meters.failed,
                     1);
         t->local = NULL;

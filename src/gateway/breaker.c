@@ -16,16 +16,26 @@ static double ramp_share(const struct breaker *b, const struct breaker_options *
     return share < RAMP_SHARE_MIN ? RAMP_SHARE_MIN : share;
 }
 
+enum breaker_state breaker_state(const struct breaker *b, uint64_t now_ns)
+{
+    if (b->state == BREAKER_OPEN && now_ns >= b->until_ns) {
+        return BREAKER_HALF;
+    }
+    if (b->state == BREAKER_RAMP && now_ns >= b->until_ns) {
+        return BREAKER_CLOSED;
+    }
+    return b->state;
+}
+
 bool breaker_allows(struct breaker *b, const struct breaker_options *o, uint64_t now_ns,
                     double chance)
 {
-    if (b->state == BREAKER_OPEN && now_ns >= b->until_ns) {
-        b->state = BREAKER_HALF;
+    const enum breaker_state now = breaker_state(b, now_ns);
+
+    if (now == BREAKER_HALF && b->state == BREAKER_OPEN) {
         b->trial = false;
     }
-    if (b->state == BREAKER_RAMP && now_ns >= b->until_ns) {
-        b->state = BREAKER_CLOSED;
-    }
+    b->state = now;
     switch (b->state) {
     case BREAKER_CLOSED:
         return true;

@@ -27,10 +27,13 @@ struct breaker {
     enum breaker_state state;
     uint32_t n_failures; // in a row
     uint32_t n_opened;   // in a row
-    bool trial;          // HALF: the one request is under way
+    bool trial;          // HALF: the one request is under way and has not begun to answer
     uint64_t until_ns;   // OPEN: trial after that; RAMP: full share from then on
 };
 
+/** The state as of now: an open time or a ramp that has passed is over, whether or not a request
+ *  came to notice. */
+enum breaker_state breaker_state(const struct breaker *b, uint64_t now_ns);
 /** Bring the state up to date and say whether a request may pass now.  `chance` in [0, 1) decides
  *  during the ramp.  Changes nothing else: say breaker_begin when the request is really sent. */
 bool breaker_allows(struct breaker *b, const struct breaker_options *o, uint64_t now_ns,
@@ -43,7 +46,7 @@ void breaker_success(struct breaker *b, const struct breaker_options *o, uint64_
  *  failure opened the breaker. */
 bool breaker_failure(struct breaker *b, const struct breaker_options *o, uint64_t now_ns,
                      bool may_open);
-/** It ended without a verdict (the client left): gives a trial back. */
+/** It ended without a verdict (the client left), or has begun to answer: gives a trial back. */
 void breaker_release(struct breaker *b);
 /** "closed", "open", "half_open", "ramp". */
 const char *breaker_state_name(enum breaker_state s);

@@ -97,12 +97,17 @@ static void inherit(struct fleet_upstream *u, struct fleet *before)
         const struct fleet_upstream *old = &before->upstreams[i];
 
         if (str_eq(old->conf->name, u->conf->name) && str_eq(old->conf->url, u->conf->url)) {
+            u->use = old->use;
             u->breaker = old->breaker;
             u->breaker.trial = false;
             u->resting_until_ns = old->resting_until_ns;
             u->down = old->down && (u->conf->health_path.len > 0 || u->conf->probe);
             u->proved = old->proved;
             u->utilization = old->utilization;
+            u->load_ns = old->load_ns;
+            u->running = old->running;
+            u->waiting = old->waiting;
+            u->kv_use = old->kv_use;
             u->continues_proved = old->continues_proved;
         }
     }
@@ -119,6 +124,13 @@ static enum status add_upstream(struct fleet *f, uint32_t idx, struct fleet *bef
     u->utilization = -1;
     create_meters(u);
     inherit(u, before);
+    if (u->use == NULL) {
+        u->use = calloc(1, sizeof(*u->use));
+    }
+    if (u->use == NULL) {
+        return E_NO_MEMORY;
+    }
+    u->use->n_refs++;
     if (u->conf->kind == SETTINGS_LOCAL) {
         f->has_local = true;
         return OK;
@@ -160,6 +172,9 @@ static void destroy(struct fleet *f)
             http_client_release_origin(u->origin);
         }
         tls_client_destroy(u->tls);
+        if (u->use != NULL && --u->use->n_refs == 0) {
+            free(u->use);
+        }
         free(u->authorization_text);
     }
     identity_destroy(f->identity);
@@ -300,10 +315,12 @@ static bool holds(const struct settings_pool *pool, uint32_t upstream)
 
 static uint32_t count_open(const struct fleet *f, const struct settings_pool *pool)
 {
+    const uint64_t now_ns = loop_now_ns(f->gw->loop);
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < pool->n_members; i++) {
-        n += f->upstreams[pool->members[i].upstream].breaker.state == BREAKER_OPEN;
+        n +=
+            breaker_state(&f->upstreams[pool->members[i].upstream].breaker, now_ns) == BREAKER_OPEN;
     }
     return n;
 }

@@ -31,6 +31,12 @@ struct fleet_meters {
     struct metric_series *first_byte;
 };
 
+/* What attempts of all fleets have in common, of the same server: a reload does not end them. */
+struct fleet_use {
+    uint32_t n_refs;      // fleets
+    uint32_t outstanding; // attempts under way
+};
+
 struct fleet_upstream {
     struct fleet *fleet; // borrowed
     const struct settings_upstream *conf;
@@ -41,12 +47,12 @@ struct fleet_upstream {
     char *authorization_text;   // owned
     struct breaker breaker;
     uint64_t resting_until_ns; // it asked for that by Retry-After
-    uint32_t outstanding;      // attempts under way
+    struct fleet_use *use;     // shared with the fleets before and after
     /* active health */
     struct health *health; // owned; NULL: not looked at
     bool down;             // the last looks say so
-    bool continues_proved; // the probe found that it continues a message
     bool proved;           // a probe was answered with a token once
+    bool continues_proved; // the probe found that it continues a message
     /* of its own metrics */
     uint64_t load_ns; // when they were read; 0: never
     double running;

@@ -83,11 +83,13 @@ static void create_gateway_meters(struct gateway *gw)
 
 static void refresh_fleet(struct gateway *gw)
 {
+    const uint64_t now_ns = loop_now_ns(gw->loop);
+
     for (uint32_t i = 0; i < gw->fleet->settings->n_upstreams; i++) {
         const struct fleet_upstream *u = &gw->fleet->upstreams[i];
 
-        metrics_set(u->meters.outstanding, u->outstanding);
-        metrics_set(u->meters.breaker, (double)u->breaker.state);
+        metrics_set(u->meters.outstanding, u->use->outstanding);
+        metrics_set(u->meters.breaker, (double)breaker_state(&u->breaker, now_ns));
         metrics_set(u->meters.healthy, u->down ? 0 : 1);
     }
 }

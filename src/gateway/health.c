@@ -109,9 +109,14 @@ static void take_metrics(struct health *h, bool good)
     }
 }
 
+static bool is_closed(const struct fleet_upstream *u)
+{
+    return breaker_state(&u->breaker, loop_now_ns(u->fleet->gw->loop)) == BREAKER_CLOSED;
+}
+
 static void close_breaker(struct fleet_upstream *u)
 {
-    if (u->breaker.state != BREAKER_CLOSED) {
+    if (!is_closed(u)) {
         breaker_success(&u->breaker, &u->fleet->breaker, loop_now_ns(u->fleet->gw->loop));
         log_event(LOG_LEVEL_INFO, "upstream_back", "upstream=%.*s state=%s by=probe",
                   STR_ARG(u->conf->name), breaker_state_name(u->breaker.state));
@@ -242,7 +247,7 @@ static bool wants(const struct health *h)
         return c->metrics_path.len > 0 && !h->u->down;
     case LOOK_PROBE:
         return c->probe && h->probe_body.len > 0 &&
-               (!h->probe_good || h->u->down || h->u->breaker.state != BREAKER_CLOSED);
+               (!h->probe_good || h->u->down || !is_closed(h->u));
     case LOOK_OPEN:
     case LOOK_CLOSED:
         return c->continues && h->closed_body.len > 0 && !h->u->continues_proved &&
@@ -395,8 +400,10 @@ static void make_probes(struct health *h)
 /* The fleet before found it bad: whoever looks from now on has to find it good first. */
 static void stay_down(struct health *h)
 {
-    h->n_bad_pages = h->u->conf->health_path.len > 0 ? BAD_LOOKS_MAX : 0;
-    h->n_bad_probes = h->probe_body.len > 0 ? BAD_LOOKS_MAX : 0;
+    const struct settings_upstream *c = h->u->conf;
+
+    h->n_bad_pages = c->health_path.len > 0 ? BAD_LOOKS_MAX : 0;
+    h->n_bad_probes = c->probe && h->probe_body.len > 0 ? BAD_LOOKS_MAX : 0;
     h->u->down = h->n_bad_pages + h->n_bad_probes > 0;
 }
 

@@ -31,7 +31,7 @@ static bool may_continue(const struct call *call, const struct fleet_upstream *u
 
 static bool has_room(const struct fleet_upstream *u)
 {
-    return u->conf->parallel_max == 0 || u->outstanding < u->conf->parallel_max;
+    return u->conf->parallel_max == 0 || u->use->outstanding < u->conf->parallel_max;
 }
 
 static struct route_member member_of(struct call *call, const struct settings_member *m,
@@ -46,7 +46,7 @@ static struct route_member member_of(struct call *call, const struct settings_me
         .usable = !was_tried(call, m->upstream) && may_continue(call, u) &&
                   speaks(u, call->route->dialect) && !u->down && now_ns >= u->resting_until_ns &&
                   has_room(u) && breaker_allows(&u->breaker, &f->breaker, now_ns, chance),
-        .outstanding = u->outstanding,
+        .outstanding = u->use->outstanding,
         .load_known = u->load_ns != 0 && now_ns - u->load_ns < LOAD_FRESH_MS * NS_PER_MS,
         .waiting = u->waiting + u->running,
         .kv_use = u->kv_use,

@@ -1,6 +1,7 @@
 """More than one upstream: who is asked, in what order, and what the client hears when it fails."""
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from gateway_server import MODEL, Gateway
 from harness import expect, expect_in, expect_true, in_parallel, main, test, wait_until
@@ -288,6 +289,34 @@ def five_failures_open_the_breaker_and_a_trial_closes_it():
 
 
 @test
+def an_open_breaker_ends_without_a_request():
+    more = {"failover": {"attempts": 1, "breaker": {"failures": 2, "open": "300ms", "ramp": "0s"}}}
+    with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
+        up.plan(status=500)
+        expect([gw.ask().status for _ in range(2)], [502, 502])
+        wait_until(lambda: gw.get("/ready").status == 200, "a balancer sends requests again", 5)
+        expect(gw.metric("kontor_upstream_breaker_state", upstream="a"), 2.0, "half open")
+        expect(len(up.requests), 2)
+        up.plan()
+        expect((gw.ask().status, gw.get("/ready").status), (200, 200))
+
+
+@test
+def a_long_trial_keeps_nobody_waiting():
+    more = {"failover": {"attempts": 1, "breaker": {"failures": 2, "open": "300ms", "ramp": "0s"}}}
+    with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
+        up.plan(status=500)
+        expect([gw.ask().status for _ in range(2)], [502, 502])
+        wait_until(lambda: gw.get("/ready").status == 200, "half open", 5)
+        up.plan(words=["w "] * 40, event_delay_s=0.1)
+        with gw.open_stream() as stream:
+            stream.response.read(10)
+            up.plan()
+            expect([gw.ask().status for _ in range(3)], [200] * 3, "others beside the trial")
+            expect(gw.metric("kontor_upstream_outstanding", upstream="a"), 1.0, "the trial is still under way")
+
+
+@test
 def refusals_do_not_open_the_breaker():
     with Pair() as (a, _, gw):
         for plan in ({"status": 400}, {"status": 422}):
@@ -416,6 +445,23 @@ def a_probe_that_is_refused_says_nothing_against_the_server():
         log = gw.log()
         expect_true("upstream_down" not in log, log)
         expect(log.count("probe_refused"), 1, log)
+
+
+@test
+def a_reload_does_not_forget_what_is_under_way():
+    with MockUpstream() as up, Gateway({"a": {"url": up.url, "parallel": 2}}) as gw:
+        up.plan(delay_s=1.5)
+        with ThreadPoolExecutor(2) as pool:
+            first = [pool.submit(gw.ask) for _ in range(2)]
+            wait_until(lambda: len(up.requests) == 2, "two are under way")
+            gw.hangup()
+            wait_until(lambda: gw.metric("kontor_config_generation") == 2.0, "reloaded")
+            expect(gw.metric("kontor_upstream_outstanding", upstream="a"), 2.0)
+            expect(gw.ask().status, 503, "there is no room for a third")
+            expect([f.result().status for f in first], [200, 200])
+        up.plan()
+        expect(gw.metric("kontor_upstream_outstanding", upstream="a"), 0.0)
+        expect(gw.ask().status, 200)
 
 
 @test

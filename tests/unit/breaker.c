@@ -71,6 +71,18 @@ TEST(a_failed_trial_opens_for_longer)
     }
 }
 
+TEST(the_state_moves_with_time_alone)
+{
+    struct breaker b = {0};
+
+    fail(&b, 0, 3);
+    EXPECT_EQ_U32(breaker_state(&b, 999 * MS), BREAKER_OPEN);
+    EXPECT_EQ_U32(breaker_state(&b, 1000 * MS), BREAKER_HALF);
+    breaker_success(&b, &options, 1000 * MS);
+    EXPECT_EQ_U32(breaker_state(&b, 1000 * MS), BREAKER_RAMP);
+    EXPECT_EQ_U32(breaker_state(&b, 1000 * MS + options.ramp_ms * MS), BREAKER_CLOSED);
+}
+
 TEST(a_failure_during_the_ramp_opens_at_once)
 {
     struct breaker b = {0};
