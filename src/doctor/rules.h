@@ -18,7 +18,7 @@
 
 #define RULES_MAX 1024           // rules and facts of all files together
 #define RULES_PATTERNS_MAX 4096  // patterns of all files together
-#define RULES_LITERALS_MAX 8     // alternatives of one pattern
+#define RULES_LITERALS_MAX 24    // alternatives of one pattern
 #define RULES_LITERAL_BYTES_MIN 5
 #define RULES_LITERAL_BYTES_MAX 40
 #define RULES_PATTERNS_PER_RULE_MAX 24

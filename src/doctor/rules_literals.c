@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define DEPTH_MAX 8 // of groups that are looked into
+#define DEPTH_MAX 8  // of groups that are looked into
+#define GROUPS_MAX 4 // of one alternative
 
 /* The best run of fixed text found so far in one alternative. */
 struct run {
@@ -12,7 +13,8 @@ struct run {
     size_t len;
     char best[RULES_LITERAL_BYTES_MAX];
     size_t best_len;
-    size_t group_begin, group_end; // a group that cannot be left out; 0,0: none
+    struct str groups[GROUPS_MAX]; // that cannot be left out
+    uint32_t n_groups;
 };
 
 static bool find_in(struct arena *arena, struct str regex, struct rules_pattern *p, int depth);
@@ -111,6 +113,17 @@ static size_t skip_quantifier(struct str s, size_t at, struct run *r)
     return at;
 }
 
+/* The inside of a group, without "?:"; look-arounds and such are left out. */
+static void keep_group(struct run *r, struct str inside)
+{
+    if (str_starts(inside, STR("?:"))) {
+        inside = str_slice(inside, 2, inside.len);
+    }
+    if (r->n_groups < GROUPS_MAX && inside.len > 0 && inside.ptr[0] != '?') {
+        r->groups[r->n_groups++] = inside;
+    }
+}
+
 /* One alternative without a '|' at its own level. */
 static void find_run(struct str s, struct run *r)
 {
@@ -132,13 +145,8 @@ static void find_run(struct str s, struct run *r)
         } else if (c == '(') {
             close_run(r);
             next = skip_group(s, at);
-            if (!may_be_absent(s, next) && s.ptr[at + 1] != '?' && r->group_end == 0) {
-                r->group_begin = at + 1;
-                r->group_end = next - 1;
-            } else if (!may_be_absent(s, next) && str_starts(str_slice(s, at, s.len), STR("(?:")) &&
-                       r->group_end == 0) {
-                r->group_begin = at + 3;
-                r->group_end = next - 1;
+            if (!may_be_absent(s, next)) {
+                keep_group(r, str_slice(s, at + 1, next - 1));
             }
         } else if (c == '.' || c == '^' || c == '$') {
             close_run(r);
@@ -162,13 +170,19 @@ static bool find_in_alternative(struct arena *arena, struct str s, struct rules_
                                 int depth)
 {
     struct run r = {.len = 0};
+    uint32_t n_before = p->n_literals;
 
     find_run(s, &r);
     if (r.best_len >= RULES_LITERAL_BYTES_MIN) {
         return keep(arena, (struct str){r.best, r.best_len}, p);
     }
-    return r.group_end > r.group_begin && depth < DEPTH_MAX &&
-           find_in(arena, str_slice(s, r.group_begin, r.group_end), p, depth + 1);
+    for (uint32_t i = 0; i < r.n_groups && depth < DEPTH_MAX; i++) {
+        if (find_in(arena, r.groups[i], p, depth + 1)) {
+            return true;
+        }
+        p->n_literals = n_before;
+    }
+    return false;
 }
 
 /* Every alternative of `regex`. */

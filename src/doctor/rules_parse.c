@@ -158,8 +158,8 @@ static uint32_t add_pattern(struct parse *p, struct str rest, bool skips_debug)
     }
     if (!rules_literals(r->arena, slot->regex, slot)) {
         fault_here(p,
-                   "each alternative of a pattern needs 5 bytes of fixed text outside of groups, "
-                   "and there may be 8 alternatives",
+                   "each alternative of a pattern needs 5 bytes of fixed text in a row, and there may "
+                   "be 24 alternatives",
                    rest);
         return UINT32_MAX;
     }
