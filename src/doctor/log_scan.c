@@ -211,6 +211,9 @@ static bool is_debug(struct str line)
     struct str head = str_slice(line, 0, DEBUG_COLUMN_MAX);
     size_t at = str_find(head, STR("DEBUG"), 0);
 
+    if (str_find(head, STR("NCCL INFO "), 0) != SIZE_MAX || str_starts(head, STR("[INFO]"))) {
+        return true; // NCCL lists every library it tries, plog everything
+    }
     return at != SIZE_MAX && (at == 0 || head.ptr[at - 1] == ' ' || head.ptr[at - 1] == '[' ||
                               head.ptr[at - 1] == '-' || head.ptr[at - 1] == '|');
 }
