@@ -51,11 +51,12 @@ const struct option_set cmd_doctor_options = {
         "MindIE, llama.cpp, Docker and Kubernetes. Reads only; sends nothing.",
     .options = options,
     .n_options = ARRAY_COUNT(options),
-    .epilog = "examples:\n"
-              "  kontor doctor --log vllm.log\n"
-              "  docker logs llm 2>&1 | kontor doctor --log - --json\n"
-              "exit codes: 0 nothing found (an error that no rule explains is named), 1 a problem,\n"
-              "2 could not check (the message says why) or wrong usage",
+    .epilog =
+        "examples:\n"
+        "  kontor doctor --log vllm.log\n"
+        "  docker logs llm 2>&1 | kontor doctor --log - --json\n"
+        "exit codes: 0 nothing found (an error that no rule explains is named), 1 a problem,\n"
+        "2 could not check (the message says why) or wrong usage",
 };
 
 /* What a check gets: the command line, the report to add to, where to say why not. */
