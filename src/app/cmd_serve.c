@@ -3,8 +3,9 @@
  * engine. */
 #include "app/cmd_serve.h"
 #include "app/command.h"
+#include "app/config_auth.h"
+#include "app/engine_loader.h"
 #include "app/engine_options.h"
-#include "app/progress.h"
 #include "app/version.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -12,15 +13,12 @@
 #include "gateway/gateway.h"
 #include "options/serve_options.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PORT_TRIES_FALLBACK 100
-#define ARENA_BYTES_MAX (1 << 20)
+#define ARENA_BYTES_MAX (8 << 20)
 
 struct serve {
     struct option_values *values;
@@ -28,12 +26,8 @@ struct serve {
     struct gateway_options gateway_options;
     const char *default_name; // when no --served-model-name was given
     const char *env_key;      // of KONTOR_API_KEY or VLLM_API_KEY
-    struct gateway *gateway;  // set by on_listening
-    struct engine *engine;    // set by the loader, read after it was joined
-    struct progress progress; // loader thread only
-    pthread_t loader;
-    bool loader_runs;
-    atomic_bool loader_finished; // loader writes, main reads after the loop ended
+    struct settings auth;     // of --auth-config: its keys and header
+    struct engine_loader loader;
 };
 
 static bool is_loopback(const char *host)
@@ -42,45 +36,28 @@ static bool is_loopback(const char *host)
            strcmp(host, "::1") == 0;
 }
 
-static void *load_main(void *user)
-{
-    struct serve *s = user;
-    struct error err = {0};
-    enum status rc = engine_create(&s->engine_options.config, &s->engine, &err);
-
-    progress_finish(&s->progress);
-    if (rc == OK) {
-        gateway_set_engine(s->gateway, s->engine);
-    } else {
-        gateway_fail(s->gateway, &err);
-    }
-    atomic_store(&s->loader_finished, true);
-    return NULL;
-}
-
 static void on_listening(void *user, struct gateway *gw, uint16_t port)
 {
     struct serve *s = user;
     const char *host = s->gateway_options.host;
     uint64_t wanted = option_count(s->values, "port");
-    int failed;
 
-    s->gateway = gw;
     if (wanted != 0 && port != wanted) {
         log_event(LOG_LEVEL_WARN, "port_taken", "wanted=%u listening=%u", (unsigned)wanted, port);
     }
-    log_event(LOG_LEVEL_INFO, "listening", "url=http://%s%s%s:%u model=%s",
+    log_event(LOG_LEVEL_INFO, "listening", "url=%s://%s%s%s:%u model=%s",
+              s->gateway_options.tls != NULL ? "https" : "http",
               strchr(host, ':') != NULL ? "[" : "", host, strchr(host, ':') != NULL ? "]" : "",
               port, s->gateway_options.served_names[0]);
-    if (!is_loopback(host)) {
+    if (!is_loopback(host) && s->gateway_options.tls == NULL) {
         log_event(LOG_LEVEL_WARN, "plain_http",
                   "reason=\"other machines reach this port without TLS\" keys=%u%s",
                   s->gateway_options.n_api_keys,
-                  s->gateway_options.n_api_keys == 0 ? " advice=\"set --api-key\"" : "");
+                  s->gateway_options.n_api_keys == 0
+                      ? " advice=\"set --api-key, and --ssl-certfile\""
+                      : "");
     }
-    failed = pthread_create(&s->loader, NULL, load_main, s);
-    CHECK(failed == 0);
-    s->loader_runs = true;
+    engine_loader_start(&s->loader, gw);
 }
 
 static void read_names(struct serve *s)
@@ -113,6 +90,67 @@ static void read_keys(struct serve *s)
     }
 }
 
+/* Errors: INVALID. */
+static enum status read_tls(struct serve *s, struct error *err)
+{
+    const char *requests = option_string(s->values, "ssl-cert-reqs");
+    const bool ask = requests == NULL || strcmp(requests, "0") != 0;
+    const struct tls_server_options o = {
+        .certificate_file = option_string(s->values, "ssl-certfile"),
+        .key_file = option_string(s->values, "ssl-keyfile"),
+        .client_ca_file = ask ? option_string(s->values, "ssl-ca-certs") : NULL,
+    };
+
+    if (o.certificate_file == NULL) {
+        return o.key_file == NULL && o.client_ca_file == NULL
+                   ? OK
+                   : error_set(err, E_INVALID,
+                               "--ssl-keyfile and --ssl-ca-certs need --ssl-certfile.");
+    }
+    return tls_server_create(&o, &s->gateway_options.tls, err);
+}
+
+/* Keys of --auth-config, behind the others. */
+static enum status read_auth_config(struct serve *s, struct error *err)
+{
+    struct config_file_options options = {.path = option_string(s->values, "auth-config")};
+    struct gateway_options *g = &s->gateway_options;
+    struct config_report report;
+    const char **keys;
+    enum status rc;
+
+    if (options.path == NULL) {
+        return OK;
+    }
+    config_report_init(&report, options.path);
+    rc = config_auth_load(&options, &report, &s->auth);
+    config_report_print_stderr(NULL, &report);
+    config_report_done(&report);
+    if (rc != OK) {
+        return error_set(err, rc, "--auth-config %s has errors", options.path);
+    }
+    g->auth_header = s->auth.auth_header;
+    g->auth_prefix = s->auth.auth_prefix;
+    keys = arena_zalloc(s->auth.arena, (size_t)g->n_api_keys + s->auth.n_auth_keys, sizeof(*keys));
+    if (keys == NULL) {
+        return error_set(err, E_NO_MEMORY, "no memory for the keys");
+    }
+    for (uint32_t i = 0; i < g->n_api_keys; i++) {
+        keys[i] = g->api_keys[i];
+    }
+    for (uint32_t i = 0; i < s->auth.n_auth_keys; i++) {
+        struct str copy;
+
+        if (arena_dup(s->auth.arena, s->auth.auth_keys[i], &copy) != OK) {
+            return error_set(err, E_NO_MEMORY, "no memory for the keys");
+        }
+        keys[g->n_api_keys + i] = copy.ptr;
+    }
+    g->api_keys = keys;
+    g->n_api_keys += s->auth.n_auth_keys;
+    return OK;
+}
+
 static void read_gateway(struct serve *s)
 {
     struct gateway_options *g = &s->gateway_options;
@@ -135,40 +173,33 @@ static void read_gateway(struct serve *s)
     read_keys(s);
 }
 
-/* The loop has ended: free the engine, or leave at once while a load is still under way. */
-static void finish_loader(struct serve *s)
-{
-    if (!s->loader_runs) {
-        return;
-    }
-    if (!atomic_load(&s->loader_finished)) {
-        fflush(NULL);
-        _exit(EXIT_CODE_OK); // stopped by a signal in mid-load; the kernel takes the memory back
-    }
-    pthread_join(s->loader, NULL);
-    engine_destroy(s->engine);
-}
-
 static int serve(struct serve *s)
 {
     struct error err = {0};
     enum status rc;
 
     rc = engine_options_read(s->values, &s->engine_options, &err);
+    if (rc == OK) {
+        rc = read_tls(s, &err);
+    }
     if (rc != OK) {
         fprintf(stderr, "kontor serve: %s\n", err.text);
         return rc == E_INVALID ? EXIT_CODE_USAGE : EXIT_CODE_FAILED;
     }
     read_gateway(s);
+    rc = read_auth_config(s, &err);
+    if (rc != OK) {
+        tls_server_destroy(s->gateway_options.tls);
+        return command_failed("serve", err.text);
+    }
     s->gateway_options.metrics = metrics_create();
     s->engine_options.config.metrics = s->gateway_options.metrics;
     s->engine_options.config.served_model_name = s->gateway_options.served_names[0];
-    progress_init(&s->progress);
-    s->engine_options.config.on_progress = progress_show;
-    s->engine_options.config.user = &s->progress;
+    engine_loader_prepare(&s->loader, &s->engine_options.config);
     rc = gateway_run(&s->gateway_options, &err);
-    finish_loader(s);
+    engine_loader_finish(&s->loader);
     metrics_destroy(s->gateway_options.metrics);
+    tls_server_destroy(s->gateway_options.tls);
     return rc == OK ? EXIT_CODE_OK : command_failed("serve", err.text);
 }
 
@@ -179,6 +210,7 @@ int cmd_serve_run(int argc, char **argv)
     int code = EXIT_CODE_OK;
 
     CHECK(arena != NULL && s != NULL);
+    s->auth.arena = arena;
     switch (option_parse(&serve_options, argc, argv, arena, &s->values)) {
     case OPTION_EXIT_0:
         break;
