@@ -136,6 +136,9 @@ static int create(struct run *r)
     if (rc != OK) {
         return rc == E_INVALID ? wrong(err.text) : failed(err.text);
     }
+    if (option_string(r->values, "state-dir") != NULL) {
+        (void)mkdir(option_string(r->values, "state-dir"), 0700); // what is wrong is told next
+    }
     rc = keys_file_open(r->path, &f, &err);
     rc = rc != OK ? rc : keys_file_create(f, &wanted, r->now_s, key, &id, &err);
     rc = rc != OK ? rc : keys_file_save(f, &err);

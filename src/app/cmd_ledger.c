@@ -240,6 +240,7 @@ static int verify(const struct option_values *v)
     print_count("sums that differ from the rows", check.n_days_wrong, "");
     print_count("journal segments", check.n_segments, "");
     print_count("settled, not in the database", check.n_uncommitted, "the gateway commits them");
+    print_count("settled, their row differs", check.n_different, "");
     print_count("open reservations", check.n_open, "in flight, or estimated at the next start");
     print_count("torn ends", check.n_torn, "harmless: cut-off writes");
     print_count("damaged stretches", check.n_damaged, "");
@@ -254,9 +255,11 @@ static int verify(const struct option_values *v)
                                         "file from a backup or save what can be saved with "
                                         "`sqlite3 ledger.db .recover`");
     }
-    if (check.n_days_wrong > 0) {
-        return command_failed("ledger", "the sums differ from the rows: something else than Kontor "
-                                        "wrote into ledger.db; the rows are what counts");
+    if (check.n_days_wrong > 0 || check.n_different > 0) {
+        return command_failed("ledger",
+                              "the books contradict each other: something else than Kontor "
+                              "wrote into ledger.db; compare with a backup and the "
+                              "providers' bills");
     }
     return command_failed("ledger", "the journal is damaged: what could be read is booked at the "
                                     "gateway's start; look at the files named *.damaged, compare "

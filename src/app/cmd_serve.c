@@ -2,6 +2,7 @@
  * port fails before a long load, and probes get 503 `loading`); a loader thread creates the
  * engine. */
 #include "app/cmd_serve.h"
+#include "app/cmd_devices.h"
 #include "app/command.h"
 #include "app/config_auth.h"
 #include "app/engine_loader.h"
@@ -9,6 +10,7 @@
 #include "app/version.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "devices/devices_sampler.h"
 #include "gateway/console.h"
 #include "gateway/gateway.h"
 #include "options/serve_options.h"
@@ -16,9 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PORT_TRIES_FALLBACK 100
 #define ARENA_BYTES_MAX (8 << 20)
+#define DEVICES_PERIOD_MS 5000
 
 struct serve {
     struct option_values *values;
@@ -28,6 +32,7 @@ struct serve {
     const char *env_key;      // of KONTOR_API_KEY or VLLM_API_KEY
     struct settings auth;     // of --auth-config: its keys and header
     struct engine_loader loader;
+    struct devices_sampler *sampler; // NULL: no accelerator card here
 };
 
 static bool is_loopback(const char *host)
@@ -173,6 +178,41 @@ static void read_gateway(struct serve *s)
     read_keys(s);
 }
 
+/* A vendor's thread that never came back may hold the loader's lock: exit handlers would wait. */
+static int finish(enum status rc, const struct error *err)
+{
+    int code = rc == OK ? EXIT_CODE_OK : command_failed("serve", err->text);
+
+    if (devices_abandoned()) {
+        fflush(NULL);
+        _exit(code);
+    }
+    return code;
+}
+
+static uint32_t utilization(void *user, double *ret_percent, uint32_t cap)
+{
+    struct serve *s = user;
+
+    return devices_sampler_utilization(s->sampler, ret_percent, cap);
+}
+
+/* Where the machine has accelerator cards, /health and /metrics show them. */
+static enum status start_sampler(struct serve *s, struct error *err)
+{
+    struct devices_options o = {0};
+    enum status rc = cmd_devices_environment(&o, err);
+
+    if (rc != OK) {
+        return rc;
+    }
+    s->sampler = devices_sampler_create(&o, DEVICES_PERIOD_MS, s->gateway_options.metrics);
+    if (s->sampler != NULL) {
+        s->gateway_options.utilization = utilization;
+    }
+    return OK;
+}
+
 static int serve(struct serve *s)
 {
     struct error err = {0};
@@ -196,11 +236,15 @@ static int serve(struct serve *s)
     s->engine_options.config.metrics = s->gateway_options.metrics;
     s->engine_options.config.served_model_name = s->gateway_options.served_names[0];
     engine_loader_prepare(&s->loader, &s->engine_options.config);
-    rc = gateway_run(&s->gateway_options, &err);
+    rc = start_sampler(s, &err);
+    if (rc == OK) {
+        rc = gateway_run(&s->gateway_options, &err);
+    }
     engine_loader_finish(&s->loader);
+    devices_sampler_destroy(s->sampler);
     metrics_destroy(s->gateway_options.metrics);
     tls_server_destroy(s->gateway_options.tls);
-    return rc == OK ? EXIT_CODE_OK : command_failed("serve", err.text);
+    return finish(rc, &err);
 }
 
 int cmd_serve_run(int argc, char **argv)

@@ -2,7 +2,7 @@
 #include "app/config_schema.h"
 #include "base/check.h"
 
-#define GROUP_OF(keys_) .keys = keys_, .n_keys = ARRAY_COUNT(keys_)
+#define GROUP_OF(keys_) .keys = (keys_), .n_keys = ARRAY_COUNT(keys_)
 #define AT CONFIG_AT
 #define LABELS "public|internal|confidential|private"
 #define DAY_MS 86400000

@@ -57,7 +57,7 @@ struct config_field {
 
 #define CONFIG_AT(type, member)                                                                    \
     {                                                                                              \
-        (uint32_t) offsetof(type, member), (uint32_t)sizeof(((type *)NULL)->member)                \
+        (uint32_t) offsetof(type, member), (uint32_t)sizeof(__typeof__(((type *)NULL)->member))    \
     }
 
 struct config_group;

@@ -1,7 +1,8 @@
 /* access_log.c - one JSON object per request on standard output, for gateways; contents never.
  *
- * Lines of a batch leave in one write at its end.  A reader that does not keep up must not stop the
- * loop: what does not fit is kept up to KEPT_BYTES_MAX, then dropped and counted.
+ * Lines leave together, after DELAY_MS or when FULL_BYTES have come together.  A reader that does
+ * not keep up must not stop the loop: what does not fit is kept up to KEPT_BYTES_MAX, then dropped
+ * and counted.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,7 +14,12 @@
 #define KEPT_BYTES_MAX (1U << 20)
 #define WRITE_BYTES_MAX 4096 // what a pipe that polls writable takes for sure
 #define SHOWN_PATH_BYTES_MAX 200
+#define SHOWN_MODEL_BYTES_MAX 64
+#define TRACEPARENT_BYTES 55
+#define FULL_BYTES 32768
+#define DELAY_MS 20
 #define RETRY_MS 50
+#define NS_PER_MS UINT64_C(1000000)
 
 static bool is_writable(int fd)
 {
@@ -39,8 +45,7 @@ static void flush(struct gateway *gw)
     }
     buf_consume(b, at);
     if (b->len > 0) {
-        loop_timer_set(gw->loop, &gw->access_timer,
-                       loop_now_ns(gw->loop) + RETRY_MS * UINT64_C(1000000));
+        loop_timer_set(gw->loop, &gw->access_timer, loop_now_ns(gw->loop) + RETRY_MS * NS_PER_MS);
     }
 }
 
@@ -94,6 +99,24 @@ static void put_flag(struct buf *out, const char *name, bool value)
     }
 }
 
+/* Only what has the form of W3C's version 00 ("00-", 32 digits, "-", 16, "-", 2): the field is a
+ * client's, and no place for contents. */
+static void put_trace(struct buf *out, const struct str *trace)
+{
+    if (trace == NULL || trace->len != TRACEPARENT_BYTES) {
+        return;
+    }
+    for (size_t i = 0; i < trace->len; i++) {
+        const char c = trace->ptr[i];
+        const bool dash = i == 2 || i == 35 || i == 52;
+
+        if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+            return;
+        }
+    }
+    put_text(out, "traceparent", *trace);
+}
+
 static void put_request(struct call *call, struct buf *out)
 {
     const struct http_head *head = http_exchange_head(call->x);
@@ -113,14 +136,17 @@ static void put_request(struct call *call, struct buf *out)
     if (call->failure != NULL && call->failure->code != NULL) {
         put_text(out, "code", str_from_c(call->failure->code));
     }
-    if (head != NULL && http_parse_field(head, STR("traceparent")) != NULL) {
-        put_text(out, "traceparent", *http_parse_field(head, STR("traceparent")));
+    if (head != NULL) {
+        put_trace(out, http_parse_field(head, STR("traceparent")));
     }
 }
 
 static void put_inference(struct call *call, struct buf *out)
 {
-    put_text(out, "model", call->request.chat.model);
+    // A name that no rule has seen is a client's free text.
+    put_text(out, "model",
+             str_slice(call->request.chat.model, 0,
+                       call->decision != NULL ? SIZE_MAX : SHOWN_MODEL_BYTES_MAX));
     put_flag(out, "stream", call->request.stream);
     put_text(out, "key", call->caller.key_id);
     put_text(out, "team", call->caller.team);
@@ -178,5 +204,9 @@ void access_log_line(struct call *call)
         out->status = OK;
         metrics_add(gw->meters.log_dropped, 1);
     }
-    loop_defer(gw->loop, &gw->access_flush);
+    if (before == 0) {
+        loop_timer_set(gw->loop, &gw->access_timer, loop_now_ns(gw->loop) + DELAY_MS * NS_PER_MS);
+    } else if (before < FULL_BYTES && out->len >= FULL_BYTES) {
+        loop_defer(gw->loop, &gw->access_flush);
+    }
 }

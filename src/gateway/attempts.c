@@ -41,6 +41,10 @@ static void leave(struct attempt *a)
     }
     a->live = false;
     a->server->outstanding--;
+    if (a->claimed && !a->won) {
+        stage_reserve_give_back(a->call, &a->claim);
+        a->claimed = false;
+    }
     upstream_openai_drop(a);
     for (uint32_t i = 0; i < t->n_live; i++) {
         if (t->live[i] == a) {
@@ -87,9 +91,16 @@ static enum status start_remote(struct call *call, const struct attempts_choice 
                          call->arena, &a->permit);
     }
     if (rc == OK) {
+        rc = stage_reserve_provider(call, a->server, &a->claim, &a->claimed);
+        failure.fault = rc == E_LIMIT ? ATTEMPT_FAULT_BUDGET : failure.fault;
+    }
+    if (rc == OK) {
         rc = upstream_openai_start(a, &failure);
     }
     if (rc != OK) {
+        if (a != NULL && a->claimed) {
+            stage_reserve_give_back(call, &a->claim);
+        }
         t->n_faults[failure.fault]++;
         t->last = failure;
         if (rc == E_DENIED) {
@@ -106,8 +117,9 @@ static enum status start_remote(struct call *call, const struct attempts_choice 
     return OK;
 }
 
-static enum status start_local(struct call *call)
+static enum status start_local(struct call *call, const struct attempts_choice *choice)
 {
+    struct attempts *t = call->attempts;
     enum status rc = OK;
 
     call->failure = NULL;
@@ -127,10 +139,19 @@ static enum status start_local(struct call *call)
                                "The server has no memory for this request.");
         return rc;
     }
-    rc = upstream_local.start(call); // says why not
+    rc = stage_reserve_provider(call, choice->server, &t->local_claim, &t->local_claimed);
     if (rc == OK) {
-        loop_timer_stop(&call->attempts->timer);
+        rc = upstream_local.start(call); // says why not
+    }
+    if (rc == OK) {
+        loop_timer_stop(&t->timer);
+        t->local = choice->server;
+        t->local->outstanding++;
         call->upstream = &upstream_local;
+        call->provider_claim = t->local_claimed ? &t->local_claim : NULL;
+    } else if (t->local_claimed) {
+        stage_reserve_give_back(call, &t->local_claim);
+        t->local_claimed = false;
     }
     return rc;
 }
@@ -146,7 +167,7 @@ static enum status start_choice(struct call *call, const struct attempts_choice 
     if (call->sent_ns == 0) {
         call->sent_ns = loop_now_ns(call->gw->loop);
     }
-    return choice->server->conf->kind == SETTINGS_LOCAL ? start_local(call)
+    return choice->server->conf->kind == SETTINGS_LOCAL ? start_local(call, choice)
                                                         : start_remote(call, choice);
 }
 
@@ -170,6 +191,10 @@ static enum status give_up(struct call *call)
         return unavailable(call, "no_healthy_upstream", stage_route_wait_ms(call),
                            "No server for this model can be reached at the moment: all of them are "
                            "down, ejected or at their limit. Try again later.");
+    }
+    if (t->n_faults[ATTEMPT_FAULT_BUDGET] > 0 && t->n_faults[ATTEMPT_FAULT_BUDGET] < n) {
+        call->failure = NULL; // those that were asked tell more
+        call->retry_after_s = 0;
     }
     if (call->passed_status != 0 || call->failure != NULL) {
         call->cause = call->cause == CAUSE_DONE ? CAUSE_REFUSED : call->cause;
@@ -284,7 +309,8 @@ static bool wait_a_little(struct call *call)
 static void tell_breaker(struct attempt *a, const struct attempt_failure *f)
 {
     static const char *const words[ATTEMPT_FAULT_COUNT] = {
-        "connect", "timeout", "status_5xx", "limited", "key_refused", "refused", "broken", "denied",
+        "connect", "timeout", "status_5xx", "limited", "key_refused",
+        "refused", "broken",  "denied",     "budget",
     };
     struct fleet_upstream *u = a->server;
 
@@ -383,16 +409,19 @@ bool attempts_won(struct attempt *a)
     call->server = a->server;
     call->first_byte_ns = a->first_byte_ns;
     call->passed_status = 0;
+    call->relays_stream = a->reader.sse;
+    call->relay_type = a->reader.sse ? "text/event-stream; charset=utf-8" : "application/json";
     call->failure = NULL; // of candidates before
     call->cause = CAUSE_DONE;
     if (sink_build(call, SINK_RELAY) != OK) {
         return false;
     }
     a->won = true;
+    call->provider_claim = a->claimed ? &a->claim : NULL;
     metrics_observe(a->server->meters.first_byte, (double)(a->first_byte_ns - a->begun_ns) / 1e9);
     (void)call->sink->ops->push(call->sink, &start);
-    if (call->relays_stream) {
-        http_exchange_drop_body(call->x); // sent, and not needed for another attempt any more
+    if (call->relays_stream && a->http != NULL && http_call_sent(a->http)) {
+        http_exchange_drop_body(call->x); // no other attempt can need it any more
     }
     return true;
 }
@@ -518,6 +547,18 @@ static void on_due(void *user)
         }
     }
     set_timer(call);
+}
+
+void attempts_close(struct call *call)
+{
+    struct attempts *t = call->attempts;
+
+    if (t != NULL && t->local != NULL) {
+        t->local->outstanding--;
+        metrics_add(call->cause == CAUSE_DONE ? t->local->meters.answered : t->local->meters.failed,
+                    1);
+        t->local = NULL;
+    }
 }
 
 /* --- as an upstream --- */

@@ -29,9 +29,10 @@ enum attempt_fault {
     ATTEMPT_FAULT_REFUSED, // another 4xx: passed on
     ATTEMPT_FAULT_BROKEN,  // no HTTP, no JSON, cut off, an error object in a 200
     ATTEMPT_FAULT_DENIED,  // no permit, no memory
+    ATTEMPT_FAULT_BUDGET,  // a limit of its provider here: nothing was sent
 };
 
-#define ATTEMPT_FAULT_COUNT 8
+#define ATTEMPT_FAULT_COUNT 9
 
 struct attempt_failure {
     enum attempt_fault fault;
@@ -45,6 +46,8 @@ struct attempt {
     struct http_call *http; // NULL: over, or complete
     struct response reader;
     const struct permit *permit;
+    struct limits_claim claim; // on the provider
+    bool claimed;
     struct str pieces[SPLICE_PIECES_MAX]; // of the body, borrowed by `http`
     uint32_t n_pieces;
     struct http_field fields[ATTEMPT_FIELDS_MAX];
@@ -77,6 +80,9 @@ struct attempts {
     struct attempt_failure last;
     uint64_t affinity;
     uint64_t prefix;
+    struct fleet_upstream *local;    // the engine here, while it answers
+    struct limits_claim local_claim; // on its provider
+    bool local_claimed;
 };
 
 /* A candidate. */

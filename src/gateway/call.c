@@ -203,7 +203,10 @@ int call_status(const struct call *call)
     if (call->passed_status != 0) {
         return call->passed_status;
     }
-    return call->failure == NULL ? 499 : call->failure->http_status;
+    if (call->failure != NULL) {
+        return call->failure->http_status;
+    }
+    return call->answered ? 200 : 499;
 }
 
 /* --- answers --- */
@@ -220,54 +223,78 @@ static void put(struct fields *f, struct str name, struct str value)
     f->list[f->n++] = (struct http_field){name, value};
 }
 
-static void put_text(struct fields *f, struct str name, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-static void put_text(struct fields *f, struct str name, const char *fmt, ...)
+/* Append a number to the text of the value that began at `from`; without printf, for every answer
+ * has a handful of them. */
+static void put_digits(struct fields *f, uint64_t value, unsigned n_min)
 {
-    char *at = f->text + f->text_len;
-    const size_t room = sizeof(f->text) - f->text_len;
-    va_list args;
-    int n;
+    char digits[20];
+    unsigned at = sizeof(digits);
 
-    va_start(args, fmt);
-    n = vsnprintf(at, room, fmt, args);
-    va_end(args);
-    if (n > 0 && (size_t)n < room) {
-        f->text_len += (size_t)n;
-        put(f, name, (struct str){at, (size_t)n});
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0 || sizeof(digits) - at < n_min);
+    for (; at < sizeof(digits) && f->text_len < sizeof(f->text); at++) {
+        f->text[f->text_len++] = digits[at];
     }
+}
+
+static void put_unit(struct fields *f, const char *unit)
+{
+    for (; *unit != '\0' && f->text_len < sizeof(f->text); unit++) {
+        f->text[f->text_len++] = *unit;
+    }
+}
+
+/* The field whose value is the text since `from`. */
+static void put_since(struct fields *f, struct str name, size_t from)
+{
+    put(f, name, (struct str){f->text + from, f->text_len - from});
+}
+
+static void put_number(struct fields *f, struct str name, uint64_t value)
+{
+    const size_t from = f->text_len;
+
+    put_digits(f, value, 1);
+    put_since(f, name, from);
 }
 
 /* "6m0s", "1s", "174ms", as OpenAI writes them. */
 static void put_duration(struct fields *f, struct str name, uint64_t ms)
 {
     const uint64_t s = (ms + 999) / 1000;
+    const size_t from = f->text_len;
 
     if (ms < 1000) {
-        put_text(f, name, "%llums", (unsigned long long)ms);
-    } else if (s < 60) {
-        put_text(f, name, "%llus", (unsigned long long)s);
-    } else if (s < 3600) {
-        put_text(f, name, "%llum%llus", (unsigned long long)(s / 60), (unsigned long long)(s % 60));
-    } else {
-        put_text(f, name, "%lluh%llum%llus", (unsigned long long)(s / 3600),
-                 (unsigned long long)(s / 60 % 60), (unsigned long long)(s % 60));
+        put_digits(f, ms, 1);
+        put_unit(f, "ms");
+        put_since(f, name, from);
+        return;
     }
+    if (s >= 3600) {
+        put_digits(f, s / 3600, 1);
+        put_unit(f, "h");
+    }
+    if (s >= 60) {
+        put_digits(f, s / 60 % 60, 1);
+        put_unit(f, "m");
+    }
+    put_digits(f, s % 60, 1);
+    put_unit(f, "s");
+    put_since(f, name, from);
 }
 
 static void put_limits(struct fields *f, const struct limits_state *l)
 {
     if (l->limit_requests > 0) {
-        put_text(f, STR("x-ratelimit-limit-requests"), "%llu",
-                 (unsigned long long)l->limit_requests);
-        put_text(f, STR("x-ratelimit-remaining-requests"), "%llu",
-                 (unsigned long long)l->remaining_requests);
+        put_number(f, STR("x-ratelimit-limit-requests"), l->limit_requests);
+        put_number(f, STR("x-ratelimit-remaining-requests"), l->remaining_requests);
         put_duration(f, STR("x-ratelimit-reset-requests"), l->reset_requests_ms);
     }
     if (l->limit_tokens > 0) {
-        put_text(f, STR("x-ratelimit-limit-tokens"), "%llu", (unsigned long long)l->limit_tokens);
-        put_text(f, STR("x-ratelimit-remaining-tokens"), "%llu",
-                 (unsigned long long)l->remaining_tokens);
+        put_number(f, STR("x-ratelimit-limit-tokens"), l->limit_tokens);
+        put_number(f, STR("x-ratelimit-remaining-tokens"), l->remaining_tokens);
         put_duration(f, STR("x-ratelimit-reset-tokens"), l->reset_tokens_ms);
     }
 }
@@ -278,12 +305,15 @@ static void put_origin(struct fields *f, const struct call *call)
     const uint64_t now_ns = loop_now_ns(call->gw->loop);
 
     put(f, STR("x-kontor-provider"), call->server->conf->provider);
-    put_text(f, STR("x-kontor-latency-ms"), "%llu",
-             (unsigned long long)((now_ns - http_exchange_begun_ns(call->x)) / 1000000));
-    put_text(f, STR("x-kontor-attempts"), "%u", call->n_attempts);
+    put_number(f, STR("x-kontor-latency-ms"), (now_ns - http_exchange_begun_ns(call->x)) / 1000000);
+    put_number(f, STR("x-kontor-attempts"), call->n_attempts);
     if (call->cost_nano >= 0 && call->price != NULL) {
-        put_text(f, STR("x-kontor-cost"), "%lld.%09lld", (long long)(call->cost_nano / NANO),
-                 (long long)(call->cost_nano % NANO));
+        const size_t from = f->text_len;
+
+        put_digits(f, (uint64_t)call->cost_nano / NANO, 1);
+        put_unit(f, ".");
+        put_digits(f, (uint64_t)call->cost_nano % NANO, 9);
+        put_since(f, STR("x-kontor-cost"), from);
         put(f, STR("x-kontor-currency"), call->price->currency);
     }
 }
@@ -344,6 +374,29 @@ void call_begin(struct call *call, const char *content_type)
                                                       .n_fields = f.n});
 }
 
+/* As Anthropic words it: the type follows from the status. */
+static void write_messages_failure(struct buf *out, const struct chat_failure *f)
+{
+    static const struct {
+        int http_status;
+        const char *type;
+    } types[] = {
+        {400, "invalid_request_error"}, {401, "authentication_error"}, {403, "permission_error"},
+        {404, "not_found_error"},       {413, "request_too_large"},    {429, "rate_limit_error"},
+        {503, "overloaded_error"},
+    };
+    const char *type = f->http_status < 500 ? "invalid_request_error" : "api_error";
+
+    for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
+        type = types[i].http_status == f->http_status ? types[i].type : type;
+    }
+    buf_append_str(out, STR("{\"type\":\"error\",\"error\":{\"type\":"));
+    json_write_string(out, str_from_c(type));
+    buf_append_str(out, STR(",\"message\":"));
+    json_write_string(out, str_from_c(f->message));
+    buf_append_str(out, STR("}}"));
+}
+
 void call_reply_failure(struct call *call)
 {
     struct http_field fields[2];
@@ -360,7 +413,11 @@ void call_reply_failure(struct call *call)
         fields[n++] = (struct http_field){STR("www-authenticate"), STR("Bearer")};
     }
     buf_reset(out);
-    chat_json_write_failure(out, call->failure, call->gw->options.error_style);
+    if (call->route->dialect == DIALECT_MESSAGES) {
+        write_messages_failure(out, call->failure);
+    } else {
+        chat_json_write_failure(out, call->failure, call->gw->options.error_style);
+    }
     call_reply_fields(call, call->failure->http_status, "application/json", fields, n,
                       buf_str(out));
 }

@@ -138,8 +138,8 @@ struct sink *sink_json_create(struct call *call);
 struct sink *sink_relay_create(struct call *call);
 
 enum sink_kind { SINK_OWN, SINK_RELAY };
-/** Build the chain of a call that has none yet: SINK_OWN writes events (as SSE or JSON, as asked),
- *  SINK_RELAY passes bytes on.  Errors: NO_MEMORY. */
+/** Build the chain: SINK_OWN writes events (SSE or JSON), SINK_RELAY passes bytes on.
+ *  Errors: NO_MEMORY. */
 MUST_USE enum status sink_build(struct call *call, enum sink_kind kind);
 
 /* --- upstreams --- */
@@ -158,6 +158,8 @@ struct upstream_ops {
 extern const struct upstream_ops upstream_local;
 /** Tries one candidate after the other, the engine in this process among them. */
 extern const struct upstream_ops attempts_ops;
+/** The call has ended: an engine here gets its place back. */
+void attempts_close(struct call *call);
 /** Local streams have news: push their events up. */
 void upstream_local_news(struct gateway *gw);
 
@@ -202,14 +204,15 @@ struct call {
     struct fleet *fleet;                // one reference
     struct identity_caller caller;      // set by stage "auth"
     struct splice splice;               // set by stage "read"
-    struct chat_json_request
-        request;       // of calls that an engine here may answer, and always `stream`
-    bool request_read; // request is whole
+    struct chat_json_request request;   // for an engine here; `stream` always
+    bool request_read;                  // request is whole
     struct chat_json_frame frame;
     struct policy_facts facts;
     struct policy_decision *decision; // in the arena
     /* what was reserved */
     struct limits_claim *claim;             // NULL: nothing; in the arena
+    struct limits_claim *provider_claim;    // of the provider that answers; NULL: nothing
+    uint32_t promised_tokens;               // to the ledger: no more were relayed
     struct ledger_reservation *reservation; // NULL: nothing; in the arena
     struct limits_state *limits;            // for the rate-limit fields; NULL: no rules
     /* who answers */
@@ -236,6 +239,7 @@ struct call {
     uint32_t relayed_tokens; // guessed where the upstream does not count
     bool usage_known;        // reported
     bool usage_guessed;      // counted from what was relayed, or estimated
+    bool answered;           // the last event of a whole answer came
     struct chat_usage usage;
 };
 
@@ -245,8 +249,7 @@ struct call *call_create(struct gateway *gw, struct http_exchange *x);
 bool call_id_is_plain(struct str id);
 /** After the last stage. */
 void call_destroy(struct call *call);
-/** Remember a failure for the reply; returns STAGE_STOP, so that `return call_refuse(...)` reads
- *  well. */
+/** Remember a failure for the reply; returns STAGE_STOP. */
 enum stage_verdict call_refuse(struct call *call, int http_status, const char *code,
                                const char *param, const char *fmt, ...) PRINTF_LIKE(5, 6);
 /** The same with a failure that somebody else made; copied. */
@@ -272,7 +275,7 @@ const char *call_cause_name(enum cause cause);
 
 /** Parse the body as JSON.  Errors: the call is refused already. */
 MUST_USE enum status stage_read_json(struct call *call, const struct json_value **ret_root);
-/** True when `name` is served, or empty. */
+/** Served, or empty. */
 bool stage_read_model_known(const struct call *call, struct str name);
 /** 404 model_not_found that lists the served names. */
 enum stage_verdict stage_read_refuse_model(struct call *call, struct str name);
@@ -282,6 +285,14 @@ void sink_relay_write_error(struct call *call, struct buf *out, const struct cha
 void stage_reserve_price(struct call *call);
 /** Give back what was reserved and book what was used.  Idempotent. */
 void stage_reserve_settle(struct call *call);
+/** Claim on the limits of the provider to be asked; with *ret_taken stage_reserve_give_back must
+ *  follow.  Errors: LIMIT (the call was refused; clear that when somebody else answers). */
+MUST_USE enum status stage_reserve_provider(struct call *call, const struct fleet_upstream *u,
+                                            struct limits_claim *claim, bool *ret_taken);
+/** The provider did not answer this call. */
+void stage_reserve_give_back(struct call *call, struct limits_claim *claim);
+/** Before `n_tokens` more are relayed: promise the ledger what a crash would book at most. */
+void stage_reserve_promise(struct call *call, uint32_t n_tokens);
 /** How the call ended on the wire: status sent, 499 for a client that left. */
 int call_status(const struct call *call);
 

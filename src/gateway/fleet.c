@@ -124,7 +124,7 @@ static enum status add_upstream(struct fleet *f, uint32_t idx, struct fleet *bef
     return connect_upstream(u, err);
 }
 
-static enum status create_identity(struct fleet *f, struct error *err)
+static enum status create_identity(struct fleet *f, const struct fleet *before, struct error *err)
 {
     struct gateway *gw = f->gw;
     struct str *literal = calloc((size_t)gw->options.n_api_keys + 1, sizeof(*literal));
@@ -132,6 +132,7 @@ static enum status create_identity(struct fleet *f, struct error *err)
         .settings = f->settings,
         .literal_keys = literal,
         .n_literal_keys = gw->options.n_api_keys,
+        .before = before == NULL ? NULL : before->identity,
     };
     enum status rc;
 
@@ -189,7 +190,7 @@ enum status fleet_create(struct gateway *gw, const struct settings *settings, bo
         rc = add_upstream(f, i, before, err);
     }
     if (rc == OK) {
-        rc = create_identity(f, err);
+        rc = create_identity(f, before, err);
     }
     if (rc != OK) {
         destroy(f);

@@ -79,9 +79,12 @@ static void on_fault(void *user, struct http_exchange *x, const struct http_faul
     pipeline_run(call);
 }
 
+/* The first 12 digits are the time, so that rows of the ledger come in the order of its index: with
+ * random ids every row would touch a page of its own. */
 struct str gateway_new_id(struct gateway *gw, struct arena *arena)
 {
     static const char hex[] = "0123456789abcdef";
+    const uint64_t now_ms = (uint64_t)kontor_clock_system.unix_ms(NULL);
     uint32_t words[4];
     char *text = arena_alloc(arena, 32);
 
@@ -89,7 +92,10 @@ struct str gateway_new_id(struct gateway *gw, struct arena *arena)
         return STR("none");
     }
     rng_block(gw->id_key, 0, gw->id_count++, words);
-    for (unsigned i = 0; i < 32; i++) {
+    for (unsigned i = 0; i < 12; i++) {
+        text[i] = hex[now_ms >> (44 - i * 4) & 15U];
+    }
+    for (unsigned i = 12; i < 32; i++) {
         text[i] = hex[words[i / 8] >> (i % 8 * 4) & 15U];
     }
     return (struct str){text, 32};

@@ -49,7 +49,7 @@ struct gateway_meters {
     struct metric_series *limited[5];                     // kontor_limited_total by limits_kind
     struct metric_series *retries;
     struct metric_series *retries_refused;
-    struct metric_series *cancel; // kontor_cancel_seconds
+    struct metric_series *cancel; // kontor_upstream_cancel_seconds
     struct metric_series *before_upstream;
     struct metric_series *tokens_in; // gen_ai_client_token_usage
     struct metric_series *tokens_out;
@@ -167,7 +167,7 @@ void gateway_limits_look(struct gateway *gw);
 
 /** A call has ended, or a state changed: look whether the loop may stop. */
 void gateway_check_stop(struct gateway *gw);
-/** 32 hex digits, unique, in `arena`; "none" without memory. */
+/** 32 hex digits, unique, later ones larger by the millisecond; "none" without memory. */
 struct str gateway_new_id(struct gateway *gw, struct arena *arena);
 
 #endif

@@ -65,25 +65,11 @@ static enum status take_settings(struct identity *id, const struct settings *s, 
     rc = rc != OK
              ? rc
              : copy_text(id, from->auth_prefix, own_header ? STR("") : STR("Bearer"), &id->prefix);
-    rc = rc != OK ? rc : copy_text(id, from->keys_file, STR(""), &id->keys_path);
     if (rc != OK) {
         return error_set(err, rc, "no memory for the settings of identity");
     }
     id->default_label = from->default_label;
-    id->has_keys_file = id->keys_path.len > 0;
     return identity_token_init(id, from, err);
-}
-
-/* Waits end by the monotonic clock: one that is set back must not delay a revocation. */
-static void init_wake(struct identity *id)
-{
-    pthread_condattr_t attributes;
-
-    pthread_mutex_init(&id->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&id->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
 }
 
 enum status identity_create(const struct identity_options *options, struct identity **ret_identity,
@@ -95,18 +81,13 @@ enum status identity_create(const struct identity_options *options, struct ident
     if (id == NULL) {
         return error_set(err, E_NO_MEMORY, "no memory for the identity check");
     }
-    atomic_init(&id->fresh_keys, NULL);
-    atomic_init(&id->fresh_jwks, NULL);
-    atomic_init(&id->wants_jwks, false);
-    atomic_init(&id->stop, false);
-    init_wake(id);
     id->arena = arena_create(ARENA_BYTES_MAX);
     if (id->arena == NULL) {
         rc = error_set(err, E_NO_MEMORY, "no memory for the identity check");
     }
     rc = rc != OK ? rc : take_settings(id, options->settings, err);
     rc = rc != OK ? rc : take_literals(id, options, err);
-    rc = rc != OK ? rc : identity_watch_start(id, err);
+    rc = rc != OK ? rc : identity_watch_open(options->settings, options->before, &id->feed, err);
     if (rc != OK) {
         identity_destroy(id);
         return rc;
@@ -120,39 +101,21 @@ void identity_destroy(struct identity *id)
     if (id == NULL) {
         return;
     }
-    identity_watch_stop(id);
-    keys_unref(atomic_load(&id->fresh_keys));
-    keys_unref(id->keys);
-    jwks_destroy(atomic_load(&id->fresh_jwks));
-    jwks_destroy(id->jwks);
-    pthread_cond_destroy(&id->wake);
-    pthread_mutex_destroy(&id->lock);
+    identity_watch_close(id->feed);
     arena_destroy(id->arena);
     free(id);
 }
 
 /* --- the check --- */
 
-static void take_fresh(struct identity *id)
-{
-    if (atomic_load_explicit(&id->fresh_keys, memory_order_relaxed) != NULL) {
-        keys_unref(id->keys);
-        id->keys = atomic_exchange_explicit(&id->fresh_keys, NULL, memory_order_acquire);
-    }
-    if (atomic_load_explicit(&id->fresh_jwks, memory_order_relaxed) != NULL) {
-        jwks_destroy(id->jwks);
-        id->jwks = atomic_exchange_explicit(&id->fresh_jwks, NULL, memory_order_acquire);
-    }
-}
-
 const struct keys *identity_keys(const struct identity *id)
 {
-    return id->keys;
+    return id->feed->keys;
 }
 
 bool identity_asks(const struct identity *id)
 {
-    return id->n_literals > 0 || id->has_keys_file || identity_token_taken(id);
+    return id->n_literals > 0 || id->feed->keys_path.len > 0 || identity_token_taken(id);
 }
 
 uint32_t identity_literal(const struct identity *id, struct str key)
@@ -246,7 +209,7 @@ static enum status check_key(struct identity *id, struct str key, struct arena *
     if (identity_token_taken(id) && jwt_looks_like(key)) {
         return identity_token_check(id, key, arena, now_s, c, f);
     }
-    found = id->keys == NULL ? NULL : keys_find(id->keys, key);
+    found = id->feed->keys == NULL ? NULL : keys_find(id->feed->keys, key);
     if (found == NULL) {
         identity_refuse_unknown(id, key, f);
         return E_DENIED;
@@ -263,7 +226,7 @@ enum status identity_check(struct identity *id, const struct http_head *head, st
     struct str key;
     enum status rc;
 
-    take_fresh(id);
+    identity_watch_take(id->feed);
     if (!identity_asks(id)) {
         *ret_caller = c;
         return OK;

@@ -18,6 +18,9 @@ struct identity_options {
     const struct settings *settings; // auth_*, jwt_*, jwks_*, keys_file; copied
     const struct str *literal_keys;  // [n_literal_keys] of --api-key, beside settings->auth_keys
     uint32_t n_literal_keys;
+    /* The checker before a reload, or NULL: what is read from the same files and URL is shared with
+     * it, so that a reload neither reads a large key file again nor loses a fetched key set. */
+    struct identity *before;
 };
 
 /* Who it is.  Strings live as long as the call (copied into its arena). */

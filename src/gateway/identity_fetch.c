@@ -18,7 +18,7 @@
 
 /* One answer. */
 struct fetch {
-    struct identity *id;
+    struct identity_feed *feed;
     struct buf body;
 };
 
@@ -34,16 +34,16 @@ static bool should_stop(void *user)
 {
     const struct fetch *f = user;
 
-    return atomic_load(&f->id->stop);
+    return atomic_load(&f->feed->stop);
 }
 
-static enum status fetch_set(struct identity *id, struct jwks **ret_set, struct error *err)
+static enum status fetch_set(struct identity_feed *feed, struct jwks **ret_set, struct error *err)
 {
     const struct http_field accept = {STR("accept"), STR("application/json")};
-    struct fetch f = {.id = id};
+    struct fetch f = {.feed = feed};
     struct egress_request request = {
         .method = STR("GET"),
-        .url = id->jwks_url,
+        .url = feed->jwks_url,
         .fields = &accept,
         .n_fields = 1,
         .label = LABEL_PUBLIC,
@@ -71,19 +71,19 @@ static enum status fetch_set(struct identity *id, struct jwks **ret_set, struct 
 }
 
 /* True when the set was fetched. */
-static bool fetch_once(struct identity *id)
+static bool fetch_once(struct identity_feed *feed)
 {
     struct jwks *fresh = NULL;
     struct error err = {0};
 
-    atomic_store_explicit(&id->wants_jwks, false, memory_order_relaxed);
-    if (fetch_set(id, &fresh, &err) != OK) {
-        if (!atomic_load(&id->stop)) {
+    atomic_store_explicit(&feed->wants_jwks, false, memory_order_relaxed);
+    if (fetch_set(feed, &fresh, &err) != OK) {
+        if (!atomic_load(&feed->stop)) {
             log_event(LOG_LEVEL_ERROR, "key_set_not_fetched", "why=\"%s\"", err.text);
         }
         return false;
     }
-    identity_watch_publish(id, fresh);
+    identity_watch_publish(feed, fresh);
     return true;
 }
 
@@ -92,21 +92,21 @@ static int64_t now_s(void)
     return (int64_t)(kontor_clock_now_ns(&kontor_clock_system) / 1000000000U);
 }
 
-void *identity_fetch_run(void *identity)
+void *identity_fetch_run(void *user)
 {
-    struct identity *id = identity;
+    struct identity_feed *feed = user;
     int64_t back_off_s = 1;
     int64_t fetched_s = 0;
     int64_t due_s = 0;
 
     do {
-        const bool wanted = atomic_load_explicit(&id->wants_jwks, memory_order_relaxed);
+        const bool wanted = atomic_load_explicit(&feed->wants_jwks, memory_order_relaxed);
 
         /* Asked for: sooner than planned, but a failure's back-off holds. */
         if (now_s() < due_s && !(wanted && back_off_s == 1 && now_s() >= fetched_s + MIN_AGE_S)) {
             continue;
         }
-        if (fetch_once(id)) {
+        if (fetch_once(feed)) {
             back_off_s = 1;
             fetched_s = now_s();
             due_s = fetched_s + REFRESH_S;
@@ -114,6 +114,6 @@ void *identity_fetch_run(void *identity)
             due_s = now_s() + back_off_s;
             back_off_s = back_off_s * 2 > BACK_OFF_MAX_S ? BACK_OFF_MAX_S : back_off_s * 2;
         }
-    } while (identity_watch_wait(id, STEP_MS));
+    } while (identity_watch_wait(feed, STEP_MS));
     return NULL;
 }

@@ -13,7 +13,30 @@
 #include <stdatomic.h>
 
 #define IDENTITY_SHOWN_BYTES_MAX 128 // of a refused key, masked
-#define IDENTITY_KEY_BYTES_MAX 16384 // of a presented key or token
+
+/* What comes from files and by URL, and the threads that bring it.  Loop-owned but for what says
+ * otherwise; shared by the checkers of a configuration and its reloads. */
+struct identity_feed {
+    uint32_t n_refs;
+    struct arena *arena; // owned: the paths
+    struct str keys_path;
+    struct str jwks_path;
+    struct str jwks_url;
+    struct keys *keys; // in force; NULL without a key file
+    struct jwks *jwks; // in force; NULL: none yet
+
+    /* The threads write the fresh ones and nothing else; identity_check takes them out. */
+    _Atomic(struct keys *) fresh_keys;
+    _Atomic(struct jwks *) fresh_jwks;
+    atomic_bool wants_jwks; // a token named a key that is not in the set
+    pthread_t watcher;      // key file, key set file
+    pthread_t fetcher; // key set by URL: apart, since a slow server must not delay a revocation
+    bool watcher_runs;
+    bool fetcher_runs;
+    pthread_mutex_t lock;
+    pthread_cond_t wake; // on `lock`
+    atomic_bool stop;    // written under `lock`
+};
 
 struct identity {
     struct arena *arena; // owned: copies of the settings' strings
@@ -22,29 +45,10 @@ struct identity {
     enum label default_label;
     uint8_t *literals; // [n_literals][HASH_SHA256_BYTES]
     uint32_t n_literals;
-    bool has_keys_file;
-    struct keys *keys; // in force; NULL without a key file
-
-    /* Tokens. */
     bool has_secret;
     struct jwt_key own; // HS256, of `kontor keys token`
     struct jwt_rules rules;
-    struct jwks *jwks; // in force; NULL: none yet
-
-    /* The threads write the fresh ones and nothing else; identity_check takes them out. */
-    _Atomic(struct keys *) fresh_keys;
-    _Atomic(struct jwks *) fresh_jwks;
-    atomic_bool wants_jwks; // a token named a key that is not in the set
-    struct str keys_path;
-    struct str jwks_path;
-    struct str jwks_url;
-    pthread_t watcher; // key file, key set file
-    pthread_t fetcher; // key set by URL: apart, since a slow server must not delay a revocation
-    bool watcher_runs;
-    bool fetcher_runs;
-    pthread_mutex_t lock;
-    pthread_cond_t wake; // on `lock`
-    atomic_bool stop;    // written under `lock`
+    struct identity_feed *feed; // counted
 };
 
 /* --- what is presented --- */
@@ -102,17 +106,22 @@ MUST_USE enum status identity_of_key(const struct identity *id, const struct key
                                      struct identity_caller *ret_caller,
                                      struct chat_failure *ret_failure);
 
-/* --- the threads --- */
+/* --- feed and threads --- */
 
-/** Read the files once and start what is needed.  Errors: IO, INVALID, LIMIT, NO_MEMORY. */
-MUST_USE enum status identity_watch_start(struct identity *id, struct error *err);
-/** Stop and join. */
-void identity_watch_stop(struct identity *id);
+/** That of `before` when it reads the same files and URL, else a new one: reads the files once and
+ *  starts what is needed.  Errors: IO, INVALID, LIMIT, NO_MEMORY. */
+MUST_USE enum status identity_watch_open(const struct settings *settings,
+                                         const struct identity *before,
+                                         struct identity_feed **ret_feed, struct error *err);
+/** The last one stops and joins the threads.  NULL accepted. */
+void identity_watch_close(struct identity_feed *feed);
+/** Put in force what the threads brought. */
+void identity_watch_take(struct identity_feed *feed);
 /** Wait up to `ms`; false when it is time to stop. */
-bool identity_watch_wait(struct identity *id, uint32_t ms);
+bool identity_watch_wait(struct identity_feed *feed, uint32_t ms);
 /** Hand a key set over; takes it. */
-void identity_watch_publish(struct identity *id, struct jwks *fresh);
+void identity_watch_publish(struct identity_feed *feed, struct jwks *fresh);
 /** The fetching thread: cache, one fetch at a time, back-off. */
-void *identity_fetch_run(void *identity);
+void *identity_fetch_run(void *user);
 
 #endif

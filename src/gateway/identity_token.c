@@ -4,6 +4,7 @@
  * A token under a public key set is a caller of its own: claims sub, kontor_team, kontor_label,
  * kontor_ceiling, kontor_models, kontor_pools; its api_key claim means nothing.
  */
+#include "base/check.h"
 #include "base/log.h"
 #include "gateway/identity_internal.h"
 
@@ -12,6 +13,18 @@
 #define SUBJECT_BYTES_MAX 128
 #define SCOPE_MAX 64
 
+/* Whoever sits between could put a key of his own into the set. */
+static bool goes_in_the_clear(struct str url)
+{
+    static const char *const here[] = {"http://127.", "http://localhost", "http://[::1]"};
+    bool is_here = false;
+
+    for (size_t i = 0; i < ARRAY_COUNT(here); i++) {
+        is_here = is_here || str_starts(url, str_from_c(here[i]));
+    }
+    return str_starts(url, STR("http://")) && !is_here;
+}
+
 enum status identity_token_init(struct identity *id, const struct settings *settings,
                                 struct error *err)
 {
@@ -19,8 +32,6 @@ enum status identity_token_init(struct identity *id, const struct settings *sett
 
     rc = rc != OK ? rc : arena_dup(id->arena, settings->jwt_issuer, &id->rules.issuer);
     rc = rc != OK ? rc : arena_dup(id->arena, settings->jwt_audience, &id->rules.audience);
-    rc = rc != OK ? rc : arena_dup(id->arena, settings->jwks_file, &id->jwks_path);
-    rc = rc != OK ? rc : arena_dup(id->arena, settings->jwks_url, &id->jwks_url);
     if (rc != OK) {
         return error_set(err, rc, "no memory for the settings of tokens");
     }
@@ -32,16 +43,20 @@ enum status identity_token_init(struct identity *id, const struct settings *sett
                          "what `openssl rand -hex 32` prints",
                          id->own.secret.len, JWT_SECRET_BYTES_MIN);
     }
-    if (id->jwks_path.len + id->jwks_url.len > 0 && id->rules.audience.len == 0) {
+    if (settings->jwks_file.len + settings->jwks_url.len > 0 && id->rules.audience.len == 0) {
         log_event(LOG_LEVEL_WARN, "tokens_without_audience",
                   "advice=\"set an audience, or tokens made for other services open this one\"");
+    }
+    if (goes_in_the_clear(settings->jwks_url)) {
+        log_event(LOG_LEVEL_WARN, "key_set_in_the_clear",
+                  "advice=\"fetch the key set by https: whoever sits between could change it\"");
     }
     return OK;
 }
 
 bool identity_token_taken(const struct identity *id)
 {
-    return id->has_secret || id->jwks_path.len > 0 || id->jwks_url.len > 0;
+    return id->has_secret || id->feed->jwks_path.len > 0 || id->feed->jwks_url.len > 0;
 }
 
 static enum status deny(struct chat_failure *f, const char *why)
@@ -62,9 +77,9 @@ static enum status as_key(struct identity *id, const struct json_value *claims, 
     if (named.len == 0) {
         return deny(f, "it names no key (api_key)");
     }
-    if (id->keys != NULL) {
-        key = keys_by_id(id->keys, named);
-        key = key == NULL ? keys_find(id->keys, named) : key;
+    if (id->feed->keys != NULL) {
+        key = keys_by_id(id->feed->keys, named);
+        key = key == NULL ? keys_find(id->feed->keys, named) : key;
     }
     if (key != NULL) {
         return identity_of_key(id, key, named, arena, now_s, c, f);
@@ -153,11 +168,10 @@ static enum status as_subject(const struct json_value *claims, struct arena *are
 /* The set is not there yet, or does not have the key: the fetching thread shall look again. */
 static enum status unknown_key(struct identity *id, const char *why, struct chat_failure *f)
 {
-    if (id->jwks_url.len > 0) {
-        atomic_store_explicit(&id->wants_jwks, true, memory_order_relaxed);
-        pthread_cond_broadcast(&id->wake);
+    if (id->feed->jwks_url.len > 0) {
+        atomic_store_explicit(&id->feed->wants_jwks, true, memory_order_relaxed);
     }
-    if (id->jwks == NULL && id->jwks_url.len > 0) {
+    if (id->feed->jwks == NULL && id->feed->jwks_url.len > 0) {
         chat_failure_set(f, 503, "server_error", "key_set_not_ready", NULL,
                          "The keys that tokens are verified with could not be fetched yet. Try "
                          "again in a few seconds.");
@@ -187,8 +201,8 @@ enum status identity_token_check(struct identity *id, struct str token, struct a
     if (ours) {
         keys = &id->own;
         n_keys = id->has_secret;
-    } else if (id->jwks != NULL) {
-        keys = jwks_keys(id->jwks, &n_keys);
+    } else if (id->feed->jwks != NULL) {
+        keys = jwks_keys(id->feed->jwks, &n_keys);
     }
     if (!ours) {
         rules.issuer = id->rules.issuer;

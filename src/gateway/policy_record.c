@@ -7,9 +7,18 @@
 
 #define SCOPE_MAX 4096 // entries of a list in a record that is read
 
+/* One record per request: appended piece by piece, which costs a third of printf. */
+static void put_key(struct buf *out, const char *key)
+{
+    buf_append_c(out, ", \"");
+    buf_append_c(out, key);
+    buf_append_c(out, "\": ");
+}
+
 static void write_names(struct buf *out, const char *key, const struct str *list, uint32_t n)
 {
-    buf_printf(out, ", \"%s\": [", key);
+    put_key(out, key);
+    buf_append_byte(out, '[');
     for (uint32_t i = 0; i < n; i++) {
         if (i > 0) {
             buf_append_c(out, ", ");
@@ -21,7 +30,7 @@ static void write_names(struct buf *out, const char *key, const struct str *list
 
 static void write_text(struct buf *out, const char *key, struct str text)
 {
-    buf_printf(out, ", \"%s\": ", key);
+    put_key(out, key);
     json_write_string(out, text);
 }
 
@@ -44,11 +53,13 @@ void policy_write_record(struct buf *out, const struct policy_facts *facts,
     write_text(out, "model", facts->model);
     write_text(out, "key", facts->key_id);
     write_text(out, "team", facts->team);
-    buf_printf(out, ", \"label\": \"%s\", \"ceiling\": \"%s\", \"body_bytes\": %" PRIu64,
-               label_name(facts->label), label_name(facts->ceiling), facts->body_bytes);
+    write_text(out, "label", str_from_c(label_name(facts->label)));
+    write_text(out, "ceiling", str_from_c(label_name(facts->ceiling)));
+    put_key(out, "body_bytes");
+    buf_append_number(out, facts->body_bytes, 10);
     write_names(out, "key_pools", facts->key_pools, facts->n_key_pools);
     write_names(out, "key_models", facts->key_models, facts->n_key_models);
-    buf_printf(out, ", \"verdict\": \"%s\"", policy_verdict_name(d->verdict));
+    write_text(out, "verdict", str_from_c(policy_verdict_name(d->verdict)));
     write_text(out, "rule", d->rule);
     buf_append_c(out, ", \"pools\": [");
     for (uint32_t i = 0; d->model != NULL && i < d->model->n_pools; i++) {
@@ -56,8 +67,8 @@ void policy_write_record(struct buf *out, const struct policy_facts *facts,
 
         buf_append_c(out, i == 0 ? "{\"name\": " : ", {\"name\": ");
         json_write_string(out, p->name);
-        buf_printf(out, ", \"in\": %s, \"why\": ",
-                   is_candidate(d, d->model->pools[i]) ? "true" : "false");
+        buf_append_c(out, is_candidate(d, d->model->pools[i]) ? ", \"in\": true, \"why\": "
+                                                              : ", \"in\": false, \"why\": ");
         json_write_string(out, str_from_c(d->why[i]));
         buf_append_byte(out, '}');
     }

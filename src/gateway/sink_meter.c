@@ -3,6 +3,9 @@
 
 static void note_text(struct call *call, const struct chat_event *e)
 {
+    if (call->reservation != NULL && call->relayed_tokens + e->n_tokens > call->promised_tokens) {
+        stage_reserve_promise(call, e->n_tokens);
+    }
     call->relayed_tokens += e->n_tokens;
     if (call->first_ns != 0 || (e->n_tokens == 0 && e->text.len == 0)) {
         return;
@@ -18,7 +21,7 @@ static void note_end(struct call *call, const struct chat_event *e)
 {
     const bool here = call->upstream == &upstream_local;
 
-    if (here || call->usage_known) {
+    if (here || (call->usage_known && e->kind == CHAT_EVENT_DONE)) {
         call->usage = e->usage;
         call->usage_known = true;
     }
@@ -28,6 +31,7 @@ static void note_end(struct call *call, const struct chat_event *e)
             call_explain_abort(call);
             return;
         }
+        call->answered = true;
         stage_reserve_settle(call);
         return;
     }
@@ -39,6 +43,9 @@ static enum status push(struct sink *s, const struct chat_event *e)
     switch (e->kind) {
     case CHAT_EVENT_START:
         s->call->usage = e->usage;
+        if (s->call->first_byte_ns == 0) {
+            s->call->first_byte_ns = loop_now_ns(s->call->gw->loop);
+        }
         break;
     case CHAT_EVENT_TEXT:
     case CHAT_EVENT_REASONING:

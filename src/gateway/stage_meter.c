@@ -35,6 +35,7 @@ enum stage_verdict stage_meter(struct call *call)
     const uint64_t now_ns = loop_now_ns(call->gw->loop);
     int status = http_exchange_status(call->x);
 
+    attempts_close(call);
     stage_reserve_settle(call);
     metrics_add(call->gw->meters.causes[call->cause], 1);
     if (status == 0) {

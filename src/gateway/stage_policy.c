@@ -1,14 +1,22 @@
 /* Stage "policy": the label of the request, and which pools may see it. */
 #include "gateway/gateway_internal.h"
 
-static struct str asked_label(const struct call *call)
+/* Every field of that name counts: with two of them the stricter one holds.  *ret_unknown: the word
+ * of an INVALID one. */
+static enum status raise_label(const struct call *call, enum label *label, struct str *ret_unknown)
 {
-    const struct settings *s = call->fleet->settings;
-    const struct str *value = s->label_header.len == 0
-                                  ? NULL
-                                  : http_parse_field(http_exchange_head(call->x), s->label_header);
+    const struct http_head *head = http_exchange_head(call->x);
+    const struct str name = call->fleet->settings->label_header;
 
-    return value == NULL ? (struct str){NULL, 0} : *value;
+    for (uint32_t i = 0; name.len > 0 && i < head->n_fields; i++) {
+        const struct http_field *f = &head->fields[i];
+
+        if (str_eq_nocase(f->name, name) && policy_raise(*label, f->value, label) != OK) {
+            *ret_unknown = f->value;
+            return E_INVALID;
+        }
+    }
+    return OK;
 }
 
 static void note_facts(struct call *call)
@@ -31,11 +39,11 @@ static void note_facts(struct call *call)
 
 enum stage_verdict stage_policy(struct call *call)
 {
-    const struct str asked = asked_label(call);
+    struct str asked = {NULL, 0};
     struct chat_failure failure;
 
     note_facts(call);
-    if (policy_raise(call->facts.label, asked, &call->facts.label) != OK) {
+    if (raise_label(call, &call->facts.label, &asked) != OK) {
         return call_refuse(call, 400, "invalid_value", NULL,
                            "The label \"%.*s\" is not known. Use public, internal, confidential or "
                            "private.",

@@ -11,6 +11,7 @@
 #define BYTES_PER_TOKEN 3              // of a prompt, so that the estimate is rather too high
 #define COMPLETION_TOKENS_DEFAULT 4096 // ceiling of an answer whose request names none
 #define LEDGER_RETRY_S 5
+#define PROMISE_TOKENS 256 // told to the ledger ahead of a long answer
 
 /* --- estimates --- */
 
@@ -154,7 +155,6 @@ static enum stage_verdict claim_limits(struct call *call, const struct ledger_re
     add_subject(call, claim, "key:", call->caller.key_id);
     add_subject(call, claim, "team:", call->caller.team);
     add_subject(call, claim, "model:", call->request.chat.model);
-    add_subject(call, claim, "provider:", r->provider);
     claim->tokens = (uint64_t)r->prompt_tokens + r->completion_tokens;
     claim->money_nano = r->amount_nano;
     rc = limits_reserve(call->gw->limits, claim, r->time_ms, state);
@@ -168,6 +168,37 @@ static enum stage_verdict claim_limits(struct call *call, const struct ledger_re
     }
     call->claim = claim;
     return STAGE_NEXT;
+}
+
+enum status stage_reserve_provider(struct call *call, const struct fleet_upstream *u,
+                                   struct limits_claim *claim, bool *ret_taken)
+{
+    const int64_t now_ms = kontor_clock_system.unix_ms(NULL);
+    struct limits_state *state;
+    enum status rc;
+
+    *ret_taken = false;
+    if (call->claim == NULL) {
+        return OK; // no limits at all
+    }
+    *claim =
+        (struct limits_claim){.tokens = call->claim->tokens, .money_nano = call->claim->money_nano};
+    add_subject(call, claim, "provider:", u->conf->provider);
+    state = arena_zalloc(call->arena, 1, sizeof(*state));
+    if (claim->n_subjects == 0 || state == NULL) {
+        return E_NO_MEMORY;
+    }
+    rc = limits_reserve(call->gw->limits, claim, now_ms, state);
+    *ret_taken = rc == OK;
+    if (rc == E_LIMIT) {
+        (void)refuse_limit(call, state);
+    }
+    return rc;
+}
+
+void stage_reserve_give_back(struct call *call, struct limits_claim *claim)
+{
+    limits_settle(call->gw->limits, claim, 0, 0, kontor_clock_system.unix_ms(NULL));
 }
 
 /* --- ledger --- */
@@ -303,7 +334,39 @@ void stage_reserve_settle(struct call *call)
                       call->cost_nano < 0 ? 0 : call->cost_nano, now_ms);
         call->claim = NULL;
     }
+    if (call->provider_claim != NULL) {
+        limits_settle(call->gw->limits, call->provider_claim, tokens,
+                      call->cost_nano < 0 ? 0 : call->cost_nano, now_ms);
+        call->provider_claim = NULL;
+    }
     if (call->reservation != NULL) {
         settle_ledger(call, now_ms);
+    }
+}
+
+void stage_reserve_promise(struct call *call, uint32_t n_tokens)
+{
+    const uint64_t needed = (uint64_t)call->relayed_tokens + n_tokens;
+    struct ledger_reservation *r = call->reservation;
+    struct chat_usage usage = {0};
+    const struct prices_row *row;
+    struct error err = {0};
+    uint64_t promised;
+
+    if (r == NULL || needed <= call->promised_tokens) {
+        return;
+    }
+    promised = needed + PROMISE_TOKENS;
+    call->promised_tokens = promised < r->completion_tokens ? (uint32_t)promised : UINT32_MAX;
+    if (call->promised_tokens == UINT32_MAX) {
+        promised = r->completion_tokens; // the reservation itself
+    }
+    usage.prompt_tokens = r->prompt_tokens;
+    usage.completion_tokens = (uint32_t)promised;
+    row = call->server == NULL ? NULL : price_at(call, call->server, r->time_ms);
+    if (ledger_progress(call->gw->ledger, r->request_id, usage.completion_tokens,
+                        row == NULL ? 0 : prices_cost(row, &usage), &err) != OK) {
+        log_event(LOG_LEVEL_WARN, "promise_not_kept", "id=%.*s error=\"%s\"",
+                  STR_ARG(call->request_id), err.text);
     }
 }

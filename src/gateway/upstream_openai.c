@@ -58,7 +58,10 @@ static void push(void *user, const struct chat_event *e)
     if (e->kind == CHAT_EVENT_ERROR) {
         a->told = true;
     }
-    call->usage_known |= a->reader.has_usage;
+    if (a->reader.has_prompt || a->reader.has_completion) {
+        call->usage = a->reader.usage; // so far: an answer that breaks off is billed at least that
+        call->usage_known |= e->kind == CHAT_EVENT_DONE && response_has_usage(&a->reader);
+    }
     if (call->sink->ops->push(call->sink, e) == E_AGAIN && a->http != NULL) {
         http_call_pause(a->http);
     }
@@ -158,8 +161,6 @@ static void on_head(void *user, const struct http_head *head)
     } else {
         a->first_byte_ns = loop_now_ns(a->call->gw->loop);
     }
-    a->call->relays_stream = sse;
-    a->call->relay_type = sse ? "text/event-stream; charset=utf-8" : "application/json";
 }
 
 /* --- its body --- */

@@ -126,9 +126,13 @@ static void complete(struct http_call *c, bool clean)
 
 void http_call_cancel(struct http_call *c)
 {
-    struct http_client *client = c->link->origin->client;
+    struct http_link *l = c->link;
+    struct http_client *client = l->origin->client;
 
-    http_link_close(c->link);
+    if (l->call != c) {
+        return; // from its own on_end
+    }
+    http_link_close(l);
     put_free(client, c);
 }
 
@@ -695,6 +699,11 @@ void http_call_resume(struct http_call *c)
     c->paused = false;
     c->moved_ns = now(c);
     loop_defer(c->link->origin->client->loop, &c->link->work); // not from inside this call
+}
+
+bool http_call_sent(const struct http_call *c)
+{
+    return c->sent;
 }
 
 struct str http_call_peer(const struct http_call *c)

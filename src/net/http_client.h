@@ -105,13 +105,17 @@ struct http_call_options {
  */
 MUST_USE enum status http_call_start(struct http_origin *o, const struct http_call_options *options,
                                      struct http_call **ret_call, struct error *err);
-/** Give up: the connection is closed at once (not kept).  No further event. */
+/** Give up: the connection is closed at once (not kept).  No further event.  Nothing happens when
+ *  called from the call's own on_end. */
 void http_call_cancel(struct http_call *c);
 /** Stop and go on reading the answer (the reader downstream is slow).  While paused no on_body
  *  comes and no idle time runs; on_end may come.  From any callback too. */
 void http_call_pause(struct http_call *c);
 void http_call_resume(struct http_call *c);
-/** "10.0.0.7:8000" that this call is connected to, or "". */
+/** True once no byte of `pieces` is needed any more: all of them were handed to the kernel.  A
+ *  server may answer before it has read the whole request. */
+bool http_call_sent(const struct http_call *c);
+/** "10.0.0.7:8000" that this call is connected to, or "".  In on_end too. */
 struct str http_call_peer(const struct http_call *c);
 
 #endif

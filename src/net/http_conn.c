@@ -212,6 +212,7 @@ static enum turn deliver(struct http_conn *c)
     struct http_server *s = c->server;
 
     enter(c, HTTP_CONN_RUNNING);
+    c->unsure = true;
     s->options.events.on_request(s->options.user, c->exchange);
     return TURN_AGAIN;
 }
@@ -572,6 +573,12 @@ static void go_on(struct http_conn *c)
     flush(c);
     while (turns < TURNS_MAX && take_turn(c) == TURN_AGAIN) {
         turns++;
+    }
+    if (c->state == HTTP_CONN_RUNNING && c->unsure) {
+        // A reset in the same wake-up as the end of the request looks like input and makes no
+        // further event.  Asked once, and only for requests that are not answered at once.
+        c->unsure = false;
+        c->peer_closed |= !transport_alive(&c->transport);
     }
     if (c->state == HTTP_CONN_RUNNING && c->peer_closed) {
         http_conn_die(c);

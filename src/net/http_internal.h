@@ -50,6 +50,7 @@ struct http_conn {
     bool peer_closed;    // the client ended its side
     bool skipped_line;   // one empty line before a request was forgiven
     bool retiring;       // ends once no request is there
+    bool unsure;         // the request was just handed over: has the client been reset meanwhile?
     bool overfull;       // over connections_max: gets a refusal and nothing else
     size_t seen;         // bytes of `in` that http_parse_end has looked at
     uint64_t since_ns;   // beginning of the state

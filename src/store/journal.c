@@ -390,7 +390,11 @@ enum status journal_append(struct journal *j, uint8_t type, struct str payload, 
     }
     if (sync && fdatasync(j->fd) != 0) {
         error_set(err, E_IO, "cannot sync the journal in %s: %s", j->folder, strerror(errno));
-        /* After a failed sync nobody knows what is on the disk: never trust this file again. */
+        /* The record was refused, so it must not be found; and after a failed sync nobody knows
+         * what is on the disk: never append to this file again. */
+        if (ftruncate(j->fd, (off_t)j->end) != 0) {
+            errno = EIO; // a replay books the refused request as an estimate then
+        }
         journal_stop(j);
         return E_IO;
     }

@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define ARENA_BYTES_MAX ((size_t)1 << 30)
 #define LOCK_STEP_MS 20
+#define PATH_BYTES_MAX 4096
 #define ID_CHARS 12
 
 struct keys_file {
@@ -68,11 +70,49 @@ static void make_key(char ret_key[KEYS_KEY_CHARS + 1])
     ret_key[KEYS_KEY_CHARS] = '\0';
 }
 
+/* --- owners --- */
+
+static enum status folder_of(const char *path, char ret_folder[PATH_BYTES_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    int n = slash == NULL
+                ? snprintf(ret_folder, PATH_BYTES_MAX, ".")
+                : snprintf(ret_folder, PATH_BYTES_MAX, "%.*s", (int)(slash - path + 1), path);
+
+    return n > 0 && n < PATH_BYTES_MAX ? OK : E_INVALID;
+}
+
+/* The gateway runs as a user of its own and must be able to read what root edits: files keep the
+ * owner of the key file, a first one gets the folder's. */
+static enum status keep_owner(const char *path, int fd, struct error *err)
+{
+    char folder[PATH_BYTES_MAX];
+    struct stat st;
+    const bool is_there = stat(path, &st) == 0;
+
+    if (geteuid() != 0) {
+        return !is_there || st.st_uid == geteuid()
+                   ? OK
+                   : error_set(
+                         err, E_DENIED,
+                         "the file belongs to another user (id %u); run this as that user, or "
+                         "the gateway could not read it any more",
+                         (unsigned)st.st_uid);
+    }
+    if (!is_there && (folder_of(path, folder) != OK || stat(folder, &st) != 0)) {
+        return OK; // opening has failed, or will
+    }
+    if (fchown(fd, st.st_uid, st.st_gid) != 0) {
+        return error_set(err, E_IO, "the owner cannot be set: %s", strerror(errno));
+    }
+    return OK;
+}
+
 /* --- opening --- */
 
 static enum status lock(struct keys_file *f, struct error *err)
 {
-    char path[4096];
+    char path[PATH_BYTES_MAX];
     const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
     int n = snprintf(path, sizeof(path), "%s.lock", f->path);
 
@@ -94,7 +134,7 @@ static enum status lock(struct keys_file *f, struct error *err)
         }
         nanosleep(&step, NULL);
     }
-    return OK;
+    return keep_owner(f->path, f->lock_fd, err);
 }
 
 static enum status read_existing(struct keys_file *f, struct error *err)
@@ -368,15 +408,12 @@ static enum status write_all(int fd, struct str text)
 /* A rename is safe when the folder is synced too. */
 static enum status sync_folder(const char *path)
 {
-    char folder[4096];
-    const char *slash = strrchr(path, '/');
-    int n = slash == NULL ? snprintf(folder, sizeof(folder), ".")
-                          : snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path + 1), path);
-    enum status rc = OK;
+    char folder[PATH_BYTES_MAX];
+    enum status rc = folder_of(path, folder);
     int fd;
 
-    if (n < 0 || (size_t)n >= sizeof(folder)) {
-        return E_IO;
+    if (rc != OK) {
+        return rc;
     }
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
@@ -389,7 +426,7 @@ static enum status sync_folder(const char *path)
     return rc;
 }
 
-static enum status write_fresh(const char *fresh, struct str text)
+static enum status write_fresh(const char *path, const char *fresh, struct str text)
 {
     enum status rc;
     int fd;
@@ -399,7 +436,8 @@ static enum status write_fresh(const char *fresh, struct str text)
     if (fd < 0) {
         return E_IO;
     }
-    rc = write_all(fd, text);
+    rc = keep_owner(path, fd, NULL);
+    rc = rc != OK ? rc : write_all(fd, text);
     if (rc == OK && fsync(fd) != 0) {
         rc = E_IO;
     }
@@ -411,7 +449,7 @@ static enum status write_fresh(const char *fresh, struct str text)
 
 enum status keys_file_save(struct keys_file *f, struct error *err)
 {
-    char fresh[4096];
+    char fresh[PATH_BYTES_MAX];
     struct buf text;
     enum status rc = E_IO;
     int n = snprintf(fresh, sizeof(fresh), "%s.fresh", f->path);
@@ -422,7 +460,7 @@ enum status keys_file_save(struct keys_file *f, struct error *err)
         rc = error_set(err, buf_status(&text), "%s: the file would be larger than %u bytes",
                        f->path, KEYS_FILE_BYTES_MAX);
     } else if (n > 0 && (size_t)n < sizeof(fresh)) {
-        rc = write_fresh(fresh, buf_str(&text));
+        rc = write_fresh(f->path, fresh, buf_str(&text));
         if (rc == OK && rename(fresh, f->path) != 0) {
             rc = E_IO;
         }

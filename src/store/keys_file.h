@@ -14,7 +14,7 @@
 struct keys_file;
 
 /** Lock, and read what is there; a missing file is an empty one.  Errors: BUSY (another editor has
- *  the lock), IO, INVALID, LIMIT, NO_MEMORY. */
+ *  the lock), DENIED (the file belongs to another user), IO, INVALID, LIMIT, NO_MEMORY. */
 MUST_USE enum status keys_file_open(const char *path, struct keys_file **ret_file,
                                     struct error *err);
 /** Unlock; changes that were not saved are forgotten. */

@@ -148,7 +148,10 @@ enum status ledger_reserve(struct ledger *l, const struct ledger_reservation *r,
         rc = append(l, LEDGER_RECORD_RESERVE, (struct str){bytes, n}, &segment, err);
     }
     if (rc == OK) {
-        ledger_pending_add(&l->open, r->request_id)->segment = segment;
+        struct ledger_pending_slot *slot = ledger_pending_add(&l->open, r->request_id);
+
+        slot->segment = segment;
+        slot->time_ms = r->time_ms;
     }
     pthread_mutex_unlock(&l->lock);
     return rc;
@@ -198,16 +201,18 @@ static bool queue_row(struct rows *q, const struct row *row, const char *payload
     return true;
 }
 
-/* Locked.  Takes the request out of the open ones; its holds go to the row. */
-static void close_open(struct ledger *l, struct str request_id, struct row *row)
+/* Locked.  Takes the request out of the open ones; its holds go to the row.  Id and time of the
+ * reservation are what both records of a request are known by. */
+static void close_open(struct ledger *l, struct ledger_reservation *r, struct row *row)
 {
-    struct ledger_pending_slot *slot = ledger_pending_find(&l->open, request_id);
+    struct ledger_pending_slot *slot = ledger_pending_find(&l->open, r->request_id);
 
     if (slot == NULL) {
         return;
     }
     row->segment = slot->segment;
     row->progress_segment = slot->progress_segment;
+    r->time_ms = slot->time_ms;
     ledger_pending_remove(&l->open, slot);
 }
 
@@ -221,9 +226,9 @@ void ledger_settle(struct ledger *l, const struct ledger_entry *e)
     CHECK(e->reservation.request_id.len > 0);
     entry.cost_nano = not_negative(e->cost_nano);
     entry.reservation.amount_nano = not_negative(e->reservation.amount_nano);
-    row.n_bytes = (uint32_t)ledger_record_put_settle(bytes, &entry);
     pthread_mutex_lock(&l->lock);
-    close_open(l, e->reservation.request_id, &row);
+    close_open(l, &entry.reservation, &row);
+    row.n_bytes = (uint32_t)ledger_record_put_settle(bytes, &entry);
     if (append(l, LEDGER_RECORD_SETTLE, (struct str){bytes, row.n_bytes}, &row.settle_segment,
                NULL) != OK) {
         row.settle_segment = 0;

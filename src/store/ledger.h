@@ -7,10 +7,10 @@
  *                  uncommitted any more are removed
  *
  * After a crash ledger_open replays the journal: settled entries are inserted (idempotent by
- * request id), reservations without one become rows marked estimated, cause "lost".  Their amount
- * is what the last ledger_progress promised not to exceed, without one the whole reservation: never
- * less than was relayed, never more than was reserved.  A crash at any point loses and doubles
- * nothing.  One process writes: a lock file says who.  docs/ledger.md.
+ * request id and time of the reservation), reservations without one become rows marked estimated,
+ * cause "lost".  Their amount is what the last ledger_progress promised not to exceed, without one
+ * the whole reservation: never less than was relayed, never more than was reserved.  A crash at any
+ * point loses and doubles nothing.  One process writes: a lock file says who.  docs/ledger.md.
  *
  * Times in records are what the caller says; the ledger itself looks at the monotonic clock only.
  * All functions but open and close: any thread, they never wait for the disk's sync unless
@@ -62,7 +62,8 @@ struct ledger_reservation {
 /* How it ended. */
 struct ledger_entry {
     struct ledger_reservation
-        reservation; // as reserved; provider and model of the one that answered
+        reservation; // as reserved; provider and model of the one that answered; time_ms is
+                     // taken from what was reserved
     struct chat_usage usage;
     bool estimated;    // usage was not reported but counted from relayed tokens, or not at all
     int64_t cost_nano; // negative counts as 0
@@ -123,7 +124,7 @@ struct ledger_health {
     uint64_t n_committed; // rows since ledger_open
     uint64_t n_in_memory; // of n_queued: not in the journal either
     uint64_t n_failures;  // failed writes of journal and database since ledger_open
-    uint64_t n_repeated;  // settled with a request id that has a row already: not booked, a bug
+    uint64_t n_repeated;  // settled with an id and time that have a row already: not booked, a bug
     uint64_t n_recovered; // rows that ledger_open took from the journal, estimated ones included
     uint64_t n_estimated; // of those: reservations without a settle
     uint64_t n_damaged;   // stretches of damage that ledger_open met; the files are kept

@@ -16,6 +16,7 @@ struct ledger_pending_slot {
     uint64_t hash[2];          // both 0: empty
     uint32_t segment;          // of the journal, of the reservation
     uint32_t progress_segment; // of the last promise, 0: none
+    int64_t time_ms;           // of the reservation
 };
 
 struct ledger_pending_table {

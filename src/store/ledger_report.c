@@ -20,7 +20,6 @@ struct ledger_report {
     sqlite3 *db;
     char folder[4096];
     char path[4096 + 32];
-    sqlite3_stmt *spent[6]; // prepared when first asked for
 };
 
 /* In the order of enum ledger_report_by. */
@@ -177,9 +176,6 @@ void ledger_report_close(struct ledger_report *r)
     if (r == NULL) {
         return;
     }
-    for (size_t i = 0; i < ARRAY_COUNT(r->spent); i++) {
-        sqlite3_finalize(r->spent[i]);
-    }
     sqlite3_close(r->db);
     free(r);
 }
@@ -277,40 +273,6 @@ enum status ledger_report_sums(struct ledger_report *r, enum ledger_report_by by
     return rc;
 }
 
-enum status ledger_report_spent(struct ledger_report *r, enum ledger_report_by by, struct str group,
-                                int64_t first_day, int64_t last_day, int64_t *ret_nano,
-                                struct error *err)
-{
-    sqlite3_stmt **s = &r->spent[by];
-    enum status status = OK;
-    int64_t nano = 0;
-    int rc;
-
-    if (*s == NULL) {
-        char sql[256];
-
-        snprintf(sql, sizeof(sql),
-                 "SELECT cost_nano FROM daily WHERE day BETWEEN ? AND ? AND %s = ?", columns[by]);
-        status = ledger_report_prepare(r, sql, s, err);
-        if (status != OK) {
-            return status;
-        }
-    }
-    sqlite3_bind_int64(*s, 1, first_day);
-    sqlite3_bind_int64(*s, 2, last_day);
-    sqlite3_bind_text(*s, 3, group.len == 0 ? "" : group.ptr, (int)group.len, SQLITE_STATIC);
-    for (rc = sqlite3_step(*s); rc == SQLITE_ROW; rc = sqlite3_step(*s)) {
-        nano = plus(nano, sqlite3_column_int64(*s, 0));
-    }
-    if (rc == SQLITE_DONE) {
-        *ret_nano = nano;
-    } else {
-        status = ledger_report_failed(r, rc, err);
-    }
-    sqlite3_reset(*s);
-    return status;
-}
-
 #else
 
 enum status ledger_report_open(const char *folder, struct ledger_report **ret_report,
@@ -340,19 +302,6 @@ enum status ledger_report_sums(struct ledger_report *r, enum ledger_report_by by
     (void)last_day;
     (void)on_row;
     (void)user;
-    return error_set(err, E_UNSUPPORTED, "built without SQLite");
-}
-
-enum status ledger_report_spent(struct ledger_report *r, enum ledger_report_by by, struct str group,
-                                int64_t first_day, int64_t last_day, int64_t *ret_nano,
-                                struct error *err)
-{
-    (void)r;
-    (void)by;
-    (void)group;
-    (void)first_day;
-    (void)last_day;
-    (void)ret_nano;
     return error_set(err, E_UNSUPPORTED, "built without SQLite");
 }
 

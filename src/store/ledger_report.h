@@ -52,9 +52,5 @@ MUST_USE enum status ledger_report_sums(struct ledger_report *r, enum ledger_rep
                                         enum status (*on_row)(void *user,
                                                               const struct ledger_report_row *row),
                                         void *user, struct error *err);
-/** Money of one group, all currencies together; saturates.  Errors: IO, INVALID. */
-MUST_USE enum status ledger_report_spent(struct ledger_report *r, enum ledger_report_by by,
-                                         struct str group, int64_t first_day, int64_t last_day,
-                                         int64_t *ret_nano, struct error *err);
 
 #endif

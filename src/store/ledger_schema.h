@@ -1,10 +1,11 @@
 /* ledger_schema.h - the tables of ledger.db, layout 1.
  *
- * `entries` has one row per request, in the order of the commits.  `daily` has the sums of entries
- * by day and everything a report groups by; both change in one transaction, so that a report never
- * reads the rows (`kontor ledger verify` compares them).  Money is an integer count of
- * nano-units of the currency, saturating at 2^63 - 1; times are Unix milliseconds, days count from
- * 1970-01-01 UTC.
+ * `entries` has one row per request, in the order of the commits.  A request is known by its id and
+ * the time of its reservation: ids alone may be random, and an index over random texts costs a page
+ * for each row once the table is large.  `daily` has the sums of entries by day and everything a
+ * report groups by; both change in one transaction, so that a report never reads the rows (`kontor
+ * ledger verify` compares them).  Money is an integer count of nano-units of the currency,
+ * saturating at 2^63 - 1; times are Unix milliseconds, days count from 1970-01-01 UTC.
  */
 #ifndef STORE_LEDGER_SCHEMA_H
 #define STORE_LEDGER_SCHEMA_H
@@ -18,7 +19,7 @@
     "PRAGMA user_version=1;"                                                                       \
     "CREATE TABLE entries("                                                                        \
     " seq INTEGER PRIMARY KEY,"                                                                    \
-    " request_id TEXT NOT NULL UNIQUE,"                                                            \
+    " request_id TEXT NOT NULL,"                                                                   \
     " currency TEXT NOT NULL, key_id TEXT NOT NULL, team TEXT NOT NULL,"                           \
     " route_model TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,"                     \
     " upstream TEXT NOT NULL, cause TEXT NOT NULL, label TEXT NOT NULL, rule TEXT NOT NULL,"       \
@@ -27,7 +28,8 @@
     " completion_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,"                      \
     " cost_nano INTEGER NOT NULL, reserved_nano INTEGER NOT NULL,"                                 \
     " price_version INTEGER NOT NULL, estimated INTEGER NOT NULL, attempts INTEGER NOT NULL,"      \
-    " http_status INTEGER NOT NULL, first_byte_us INTEGER NOT NULL, total_us INTEGER NOT NULL);"   \
+    " http_status INTEGER NOT NULL, first_byte_us INTEGER NOT NULL, total_us INTEGER NOT NULL,"    \
+    " UNIQUE(time_ms, request_id));"                                                               \
     "CREATE TABLE daily("                                                                          \
     " day INTEGER NOT NULL, currency TEXT NOT NULL, key_id TEXT NOT NULL, team TEXT NOT NULL,"     \
     " route_model TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,"                     \
@@ -46,7 +48,7 @@
     " completion_tokens, reasoning_tokens, cost_nano, reserved_nano, price_version, estimated,"    \
     " attempts, http_status, first_byte_us, total_us)"                                             \
     " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"                                   \
-    " ON CONFLICT(request_id) DO NOTHING"
+    " ON CONFLICT(time_ms, request_id) DO NOTHING"
 
 #define LEDGER_SCHEMA_ADD_SQL                                                                      \
     "INSERT INTO daily VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"                                      \

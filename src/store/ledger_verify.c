@@ -13,7 +13,7 @@
 bool ledger_verify_good(const struct ledger_verify *v)
 {
     return strcmp(v->database, "ok") == 0 && v->n_days_wrong == 0 && v->n_damaged == 0 &&
-           v->n_set_aside == 0;
+           v->n_set_aside == 0 && v->n_different == 0;
 }
 
 #ifdef KONTOR_WITH_SQLITE
@@ -29,6 +29,8 @@ struct request {
     struct str id; // in the arena
     bool reserved;
     bool settled;
+    int64_t time_ms;   // of the reservation
+    int64_t cost_nano; // of the first settle
 };
 
 struct requests {
@@ -71,12 +73,15 @@ static enum status on_record(void *user, uint8_t type, struct str payload)
             return E_NO_MEMORY;
         }
         r->reserved = true;
+        r->time_ms = reservation.time_ms;
     } else if (type == LEDGER_RECORD_SETTLE && ledger_record_get_settle(payload, &entry) == OK) {
         r = request_of(all, entry.reservation.request_id);
         if (r == NULL) {
             return E_NO_MEMORY;
         }
+        r->cost_nano = r->settled ? r->cost_nano : entry.cost_nano;
         r->settled = true;
+        r->time_ms = entry.reservation.time_ms;
     } else if (type != LEDGER_RECORD_PROGRESS || ledger_record_get_progress(payload, &mark) != OK) {
         all->result->n_damaged++;
     }
@@ -128,14 +133,19 @@ static enum status compare_requests(struct ledger_report *report, struct request
 {
     sqlite3_stmt *s = NULL;
     enum status status =
-        ledger_report_prepare(report, "SELECT 1 FROM entries WHERE request_id = ?", &s, err);
+        ledger_report_prepare(report,
+                              "SELECT cost_nano FROM entries WHERE time_ms = ? AND request_id = ?",
+                              &s, err);
 
     for (uint32_t slot = 0; status == OK && slot < SLOTS; slot++) {
         for (const struct request *r = all->slots[slot]; r != NULL; r = r->next) {
             int rc;
 
-            sqlite3_bind_text(s, 1, r->id.ptr, (int)r->id.len, SQLITE_STATIC);
+            sqlite3_bind_int64(s, 1, r->time_ms);
+            sqlite3_bind_text(s, 2, r->id.ptr, (int)r->id.len, SQLITE_STATIC);
             rc = sqlite3_step(s);
+            all->result->n_different +=
+                rc == SQLITE_ROW && r->settled && sqlite3_column_int64(s, 0) != r->cost_nano;
             sqlite3_reset(s);
             if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
                 status = ledger_report_failed(report, rc, err);

@@ -17,6 +17,7 @@ struct ledger_verify {
     uint64_t n_segments;    // of the journal
     uint64_t n_open;        // reserved, neither settled nor booked: in flight, or to be estimated
     uint64_t n_uncommitted; // settled in the journal and not in the database yet
+    uint64_t n_different;   // settled in the journal, and their row says another amount
     uint64_t n_torn;        // segments whose last record was cut off: harmless
     uint64_t n_damaged;     // stretches of damage in the journal, unreadable records included
     uint64_t n_set_aside;   // damaged segments that earlier starts kept

@@ -143,6 +143,20 @@ def a_short_retry_after_is_waited_for_when_nobody_else_is_left():
 
 
 @test
+def a_client_may_leave_between_attempts():
+    with MockUpstream() as up, Gateway({"a": up.url}) as gw:
+        up.plan(status=429, headers={"retry-after-ms": "1500"})
+        c = gw.connection()
+        c.request("POST", "/v1/chat/completions", json.dumps(gw.body("x")), {"Content-Type": "application/json"})
+        wait_until(lambda: len(up.requests) == 1, "was asked")
+        c.close()
+        row = gw.rows(1)[0]
+        expect((row["cause"], row["attempts"], row["http_status"]), ("client_gone", 1, 499))
+        time.sleep(1.7)
+        expect(len(up.requests), 1, "nobody asks again")
+
+
+@test
 def behind_the_first_byte_an_error_event_tells_what_was_used():
     faults = [{"cut": 400, "end": "reset"}, {"cut": 400, "end": "close"}, {"cut": 400, "end": "hang"},
               {"done": False, "finish": None},

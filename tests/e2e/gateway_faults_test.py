@@ -315,7 +315,58 @@ def stream_that_just_ends():
         expect_cut(pair, "one ")
 
 
+@test
+def usage_so_far_counts_when_an_answer_breaks_off():
+    """Whether cut or left, what was reported in mid-stream is billed, and at least what was relayed."""
+    gone = []
+
+    def script(peer):
+        peer.send(SSE_HEAD)
+        for n in range(5):
+            peer.chunk(event({**delta("word "), "usage": usage(prompt=900, completion=10 * (n + 1))}))
+        if len(pair.bad.requests) == 1:
+            time.sleep(0.1)
+            peer.reset()
+        else:
+            gone.append(peer.wait_gone())
+    with behind(script) as pair:
+        _, _, body = pair.gateway.read_stream()
+        expect(len(text_of(body)[1]), 1, "error events")
+        with pair.gateway.open_stream() as stream:
+            for _, _ in zip(range(5), stream):
+                pass
+        wait_until(lambda: gone, "the upstream saw the client go")
+        for row in pair.gateway.wait_rows(2):
+            expect((row["prompt_tokens"], row["completion_tokens"], row["estimated"]), (900, 50, 1))
+            expect(row["cost_nano"], 900 * 1000 + 50 * 2000, "cost")
+
+
 # --- odd but whole ---
+
+@test
+def answer_that_begins_before_the_request_was_read():
+    """The rest of the request is still the request, though its answer has begun."""
+    text = "".join(f"{n:07d}." for n in range(750_000))
+    got = []
+
+    def early(peer):
+        peer.send(SSE_HEAD)
+        peer.chunk(event(delta("one ")))
+        time.sleep(0.5)
+        peer.read_body()
+        got.append(peer.json()["messages"][0]["content"] == text)
+        for e in whole_stream(texts=["two"]):
+            peer.chunk(e)
+        peer.send(b"0\r\n\r\n")
+    with FaultUpstream(early, early=True) as upstream, Gateway({"private": [upstream]}) as g:
+        with g.open_stream(text) as stream:
+            reader = iter(stream)
+            next(reader)
+            for n in range(20):  # others use the memory meanwhile
+                g.post("/v1/chat/completions", {"model": "unknown", "messages": "x" * 300_000})
+            expect([d for d in reader][-1], "[DONE]")
+        expect(got, [True], "the upstream read what the client wrote")
+
 
 @test
 def event_split_at_every_byte():

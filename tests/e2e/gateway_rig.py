@@ -34,19 +34,28 @@ class Peer:
 
     def read_request(self):
         """False at the end of the connection."""
+        return self.read_head() and self.read_body()
+
+    def read_head(self):
         data = self.kept
         while b"\r\n\r\n" not in data:
             part = self.sock.recv(65536)
             if not part:
                 return False
             data += part
-        self.head, _, data = data.partition(b"\r\n\r\n")
+        self.head, _, self.kept = data.partition(b"\r\n\r\n")
+        return True
+
+    def read_body(self):
         n = int(self.field("content-length") or 0)
-        while len(data) < n:
+        parts, got = [self.kept], len(self.kept)
+        while got < n:
             part = self.sock.recv(65536)
             if not part:
                 return False
-            data += part
+            parts.append(part)
+            got += len(part)
+        data = b"".join(parts)
         self.body, self.kept = data[:n], data[n:]
         return True
 
@@ -99,10 +108,14 @@ class Peer:
 
 
 class FaultUpstream:
-    """An OpenAI server that does what `script` says.  `requests` holds the bodies it has read."""
+    """An OpenAI server that does what `script` says.  `requests` holds the bodies it has read.
 
-    def __init__(self, script, tls=None):
+    early   the script is called once the head is read, and reads the body itself
+    """
+
+    def __init__(self, script, tls=None, early=False):
         self.script = script
+        self.early = early
         self.requests = []
         self.heads = []
         self.port = free_port()
@@ -148,7 +161,7 @@ class FaultUpstream:
                 sock = self.tls.wrap_socket(sock, server_side=True)
             self.open.add(sock)
             peer = Peer(sock)
-            while not peer.closed and peer.read_request():
+            while not peer.closed and (peer.read_head() if self.early else peer.read_request()):
                 if peer.path == "/health":
                     peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                     continue

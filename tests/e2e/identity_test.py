@@ -1,4 +1,5 @@
 """Keys, tokens and policy through a running gateway, and kontor explain on what it wrote."""
+import http.client
 import http.server
 import json
 import pathlib
@@ -110,6 +111,21 @@ class House:
             "content-type": "application/json", "authorization": f"Bearer {key}",
             **{name.replace("_", "-"): value for name, value in headers.items()}})
 
+    def ask_twice(self, key, model, *labels):
+        """The status of a request with several label fields."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        body = json.dumps({"model": model, "messages": [{"role": "user", "content": "x"}]})
+        connection.putrequest("POST", "/v1/chat/completions")
+        connection.putheader("authorization", f"Bearer {key}")
+        connection.putheader("content-type", "application/json")
+        connection.putheader("content-length", str(len(body)))
+        for label in labels:
+            connection.putheader("x-kontor-label", label)
+        connection.endheaders(body.encode())
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
     def records(self):
         lines = [line for line in self.server.log().splitlines() if line.startswith('{"time_ms"')]
         return [json.loads(line) for line in lines if '"policy"' in line]
@@ -131,6 +147,8 @@ def the_label_decides_where_a_request_may_go():
         expect(len(house.cloud.bodies), 1, "requests outside")
         expect(house.ask(internal, "far", x_kontor_label="confidential").status, 403, "raised")
         expect(house.ask(internal, "far", x_kontor_label="Private").status, 400, "no such word")
+        expect(house.ask_twice(internal, "far", "public", "private"), 403, "the stricter one holds")
+        expect(house.ask_twice(internal, "far", "private", "public"), 403, "the stricter one holds")
         expect(house.ask(internal, "none").status, 404)
         expect(len(house.cloud.bodies), 1, "requests outside")
 

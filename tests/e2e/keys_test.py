@@ -154,6 +154,38 @@ def wrong_words_are_explained():
 
 
 @test
+def files_keep_their_owner():
+    if os.geteuid() != 0:
+        return  # only root edits what belongs to others
+    with Folder() as folder:
+        os.chown(folder.path, 4321, 4322)
+        folder.create()
+        folder.create()
+        for name in ("keys.json", "keys.json.lock"):
+            found = os.stat(folder.path / name)
+            expect((found.st_uid, found.st_gid), (4321, 4322), f"owner of {name}")
+            expect(stat.S_IMODE(found.st_mode), 0o600, f"mode of {name}")
+        os.chown(folder.file, 1234, 1235)
+        os.chown(folder.path, 4321, 4322)
+        done = subprocess.run([KONTOR, "keys", "create", "--state-dir", folder.path], user=4321,
+                              group=4322, capture_output=True, text=True, check=False)
+        if "Permission denied" not in done.stderr:  # the program itself may be out of reach
+            expect(done.returncode, 1, done.stdout + done.stderr)
+        folder.create()
+        expect(os.stat(folder.file).st_uid, 1234, "owner after root's edit")
+
+
+@test
+def a_missing_state_folder_is_made():
+    with Folder() as folder:
+        done = run("keys", "create", "--state-dir", str(folder.path / "new"))
+        expect(done.returncode, 0, done.stderr)
+        expect(stat.S_IMODE((folder.path / "new").stat().st_mode), 0o700)
+        done = run("keys", "create", "--state-dir", str(folder.path / "a" / "b"))
+        expect_in("cannot be opened", done.stderr)
+
+
+@test
 def editors_wait_for_each_other():
     with Folder() as folder:
         running = [subprocess.Popen([KONTOR, "keys", "create", "--state-dir", folder.path, "--json"],

@@ -1,5 +1,7 @@
 #include "base/arena.h"
+#include "base/base64url.h"
 #include "gateway/identity.h"
+#include "gateway/jwt.h"
 #include "support/temp_folder.h"
 #include "support/test.h"
 
@@ -214,6 +216,33 @@ TEST(a_revocation_is_seen_while_running)
     close_bench(&b);
 }
 
+/* A reload: the new checker goes on with what the old one read, and outlives it. */
+TEST(a_reload_shares_what_was_read)
+{
+    struct identity_options o = {.settings = NULL};
+    struct identity *other = NULL;
+    struct error err = {0};
+    struct bench b;
+
+    open_bench(&b);
+    write_keys(&b, "k", "");
+    start(&b, NULL, 0);
+    o.settings = &b.settings;
+    o.before = b.id;
+    EXPECT_OK(check(&b, "Authorization", "Bearer k"));
+    EXPECT_OK(identity_create(&o, &other, &err));
+    EXPECT_TRUE(identity_keys(other) == identity_keys(b.id) && identity_keys(other) != NULL);
+    identity_destroy(b.id);
+    b.id = other;
+    EXPECT_OK(check(&b, "Authorization", "Bearer k"));
+    b.settings.keys_file = STR(""); // another configuration: no key file
+    o.before = b.id;
+    EXPECT_OK(identity_create(&o, &other, &err));
+    EXPECT_TRUE(identity_keys(other) == NULL && !identity_asks(other) && identity_asks(b.id));
+    identity_destroy(other);
+    close_bench(&b);
+}
+
 TEST(literal_keys_have_numbers)
 {
     const struct str literals[] = {STR("first"), STR("second")};
@@ -299,4 +328,144 @@ TEST(a_field_that_is_sent_twice_is_refused)
     EXPECT_CONTAINS(b.failure.message, "more than one");
     EXPECT_OK(check_fields(&b, two, 1));
     close_bench(&b);
+}
+
+/* --- tokens --- */
+
+#define JWT_SECRET "fedcba9876543210fedcba9876543210"
+
+static void expect_token(struct bench *b, const char *api_key, enum status want, const char *says)
+{
+    struct buf value;
+
+    buf_init(&value, 65536);
+    buf_append_c(&value, "Bearer ");
+    jwt_mint(&value, str_from_c(JWT_SECRET), str_from_c(api_key), NOW, NOW + 60);
+    EXPECT_STATUS(check(b, "Authorization", buf_c(&value)), want);
+    if (want == OK) {
+        EXPECT_EQ_STR(b->caller.key_id, str_from_c(says));
+    } else {
+        EXPECT_EQ_INT(b->failure.http_status, 401);
+        EXPECT_CONTAINS(b->failure.message, says);
+    }
+    buf_done(&value);
+}
+
+TEST(our_tokens_stand_for_a_key)
+{
+    const struct str literal = STR("literal-key-text");
+    struct bench b;
+
+    open_bench(&b);
+    write_keys(&b, "key-text", ", \"label\": \"internal\"");
+    b.settings.jwt_secret = STR(JWT_SECRET);
+    start(&b, &literal, 1);
+    expect_token(&b, "k_1", OK, "k_1");
+    EXPECT_EQ_INT(b.caller.label, LABEL_INTERNAL);
+    expect_token(&b, "key-text", OK, "k_1");
+    expect_token(&b, "literal-key-text", OK, "literal-1");
+    expect_token(&b, "literal-1", E_DENIED, "not known here");
+    expect_token(&b, "k_2", E_DENIED, "not known here");
+    expect_token(&b, "", E_DENIED, "names no key");
+    close_bench(&b);
+    open_bench(&b);
+    write_keys(&b, "key-text", ", \"revoked\": true");
+    b.settings.jwt_secret = STR(JWT_SECRET);
+    start(&b, NULL, 0);
+    expect_token(&b, "k_1", E_DENIED, "was revoked");
+    close_bench(&b);
+    open_bench(&b);
+    write_keys(&b, "key-text", "");
+    start(&b, NULL, 0);
+    expect_token(&b, "k_1", E_DENIED, "takes keys only");
+    close_bench(&b);
+}
+
+TEST(a_short_secret_is_refused_at_start)
+{
+    const struct settings s = {.jwt_secret = STR("short")};
+    const struct identity_options o = {.settings = &s};
+    struct identity *id = NULL;
+    struct error err = {0};
+
+    EXPECT_STATUS(identity_create(&o, &id, &err), E_INVALID);
+    EXPECT_CONTAINS(err.text, "openssl rand");
+}
+
+/* A login service's token, signed with a fresh Ed25519 key. */
+static void sign(EVP_PKEY *key, const char *claims, struct buf *value)
+{
+    static const char header[] = "{\"alg\":\"EdDSA\"}";
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t signature[64];
+    size_t n = sizeof(signature);
+
+    buf_init(value, 65536);
+    buf_append_c(value, "Bearer ");
+    base64url_encode(value, header, sizeof(header) - 1);
+    buf_append_byte(value, '.');
+    base64url_encode(value, claims, strlen(claims));
+    EXPECT_TRUE(EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1);
+    EXPECT_TRUE(
+        EVP_DigestSign(ctx, signature, &n, (const uint8_t *)value->ptr + 7, value->len - 7) == 1);
+    EVP_MD_CTX_free(ctx);
+    buf_append_byte(value, '.');
+    base64url_encode(value, signature, n);
+}
+
+static void expect_subject(struct bench *b, EVP_PKEY *key, const char *claims, const char *says)
+{
+    struct buf value;
+    enum status rc;
+
+    sign(key, claims, &value);
+    rc = check(b, "Authorization", buf_c(&value));
+    buf_done(&value);
+    if (rc == OK) {
+        EXPECT_EQ_STR(b->caller.key_id, str_from_c(says));
+    } else {
+        EXPECT_STATUS(rc, E_DENIED);
+        EXPECT_CONTAINS(b->failure.message, says);
+    }
+}
+
+TEST(tokens_of_a_login_service_are_their_own_callers)
+{
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    char path[512];
+    uint8_t raw[32];
+    size_t n = sizeof(raw);
+    struct bench b;
+    struct buf set;
+
+    open_bench(&b);
+    write_keys(&b, "key-text", "");
+    EXPECT_TRUE(key != NULL && EVP_PKEY_get_raw_public_key(key, raw, &n) == 1);
+    buf_init(&set, 65536);
+    buf_append_c(&set, "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"");
+    base64url_encode(&set, raw, n);
+    buf_append_c(&set, "\"}]}");
+    temp_folder_text(&b.folder, "jwks.json", buf_c(&set));
+    temp_folder_path(&b.folder, "jwks.json", path);
+    b.settings.jwks_file = str_from_c(path);
+    b.settings.jwt_audience = STR("a");
+    start(&b, NULL, 0);
+#define CLAIMS "\"exp\":1800000060,\"aud\":\"a\""
+    expect_subject(&b, key, "{" CLAIMS ",\"sub\":\"u\",\"kontor_label\":\"public\"}", "jwt:u");
+    EXPECT_EQ_INT(b.caller.label, LABEL_PUBLIC);
+    EXPECT_EQ_INT(b.caller.ceiling, LABEL_PRIVATE);
+    expect_subject(&b, key, "{" CLAIMS ",\"sub\":\"u\",\"api_key\":\"k_1\"}", "jwt:u");
+    EXPECT_EQ_INT(b.caller.label, LABEL_CONFIDENTIAL); // the default
+    expect_subject(&b, key, "{" CLAIMS ",\"api_key\":\"k_1\"}", "(sub)");
+    expect_subject(&b, key, "{" CLAIMS ",\"sub\":\"a b\"}", "(sub)");
+    expect_subject(&b, key, "{" CLAIMS ",\"sub\":\"u\",\"kontor_label\":\"x\"}", "kontor_label");
+    expect_subject(&b, key, "{" CLAIMS ",\"sub\":\"u\",\"kontor_label\":null}", "kontor_label");
+    expect_subject(&b, key, "{" CLAIMS ",\"sub\":\"u\",\"kontor_team\":7}", "kontor_team");
+    expect_subject(&b, key, "{" CLAIMS ",\"sub\":\"u\",\"kontor_pools\":[]}", "kontor_pools");
+    expect_subject(&b, key, "{" CLAIMS ",\"sub\":\"u\",\"kontor_pools\":\"p\"}", "kontor_pools");
+    expect_subject(&b, key, "{\"exp\":1800000060,\"sub\":\"u\"}", "(aud)");
+    EXPECT_STATUS(check(&b, "Authorization", "Bearer key-text"), OK); // keys beside tokens
+    close_bench(&b);
+    buf_done(&set);
+    EVP_PKEY_free(key);
 }

@@ -168,6 +168,19 @@ TEST(settled_row_holds_every_field)
     temp_folder_close(&folder);
 }
 
+TEST(row_is_known_by_the_time_of_its_reservation)
+{
+    struct ledger *l = start();
+    struct ledger_entry e = entry("r1", 5);
+
+    reserve(l, "r1");
+    e.reservation.time_ms += 1; // whatever the settle says
+    ledger_settle(l, &e);
+    ledger_close(l);
+    EXPECT_EQ_I64(ask("SELECT time_ms FROM entries"), 1773144000000);
+    temp_folder_close(&folder);
+}
+
 TEST(open_reservation_becomes_estimated_after_a_crash)
 {
     struct ledger *l = start();
@@ -521,11 +534,11 @@ static void *keep_books(void *user)
         struct ledger_reservation r;
         char id[32];
 
-        snprintf(id, sizeof(id), "t%d-%d", (int)(uintptr_t)user, i);
+        snprintf(id, sizeof(id), "t%d-%d", *(const int *)user, i);
         r = reservation(id);
         if (ledger_reserve(shared, &r, NULL) != OK ||
             ledger_progress(shared, r.request_id, 1, 1, NULL) != OK) {
-            return (void *)1;
+            return user;
         }
         settle(shared, id, i);
     }
@@ -535,13 +548,15 @@ static void *keep_books(void *user)
 TEST(threads_keep_the_same_books)
 {
     pthread_t threads[THREADS];
+    int numbers[THREADS];
     struct ledger_health h;
 
     shared = start();
-    for (uintptr_t i = 0; i < THREADS; i++) {
-        EXPECT_EQ_INT(pthread_create(&threads[i], NULL, keep_books, (void *)i), 0);
+    for (int i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        EXPECT_EQ_INT(pthread_create(&threads[i], NULL, keep_books, &numbers[i]), 0);
     }
-    for (uintptr_t i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++) {
         void *failed = NULL;
 
         pthread_join(threads[i], &failed);
@@ -617,10 +632,14 @@ TEST(verify_counts_what_is_open_and_finds_what_differs)
 {
     struct ledger *l = start();
     struct ledger_verify check = {0};
+    struct str journal;
+    char path[512];
     struct error err;
 
     ledger_close(l);
     abandon_in_child(die_settled);
+    temp_folder_path(&folder, "journal-0000000001", path);
+    journal = test_read_file(path);
     EXPECT_OK(ledger_verify_run(folder.path, &check, &err));
     EXPECT_TRUE(ledger_verify_good(&check));
     EXPECT_EQ_U64(check.n_open, 1);
@@ -637,6 +656,13 @@ TEST(verify_counts_what_is_open_and_finds_what_differs)
     EXPECT_OK(ledger_verify_run(folder.path, &check, &err));
     EXPECT_FALSE(ledger_verify_good(&check));
     EXPECT_EQ_U64(check.n_days_wrong, 1);
+    EXPECT_EQ_U64(check.n_different, 0); // nothing to compare with any more
+    execute("UPDATE daily SET cost_nano = cost_nano + 1 WHERE upstream = 'rack-1'");
+    temp_folder_write(&folder, "journal-0000000001", journal.ptr, journal.len);
+    EXPECT_OK(ledger_verify_run(folder.path, &check, &err));
+    EXPECT_FALSE(ledger_verify_good(&check));
+    EXPECT_EQ_U64(check.n_days_wrong, 0);
+    EXPECT_EQ_U64(check.n_different, 1);
     temp_folder_close(&folder);
 }
 

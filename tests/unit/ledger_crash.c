@@ -167,7 +167,7 @@ static struct ledger *child_ledger;
 
 static void *child_main(void *user)
 {
-    uint32_t thread = (uint32_t)(uintptr_t)user;
+    uint32_t thread = *(const uint32_t *)user;
     uint64_t step = (uint64_t)(thread + 1) << 32;
     struct call calls[OPEN_MAX];
     uint32_t n_calls = 0;
@@ -218,18 +218,20 @@ static _Noreturn void child(void)
 {
     const struct ledger_options o = options();
     pthread_t threads[THREADS];
+    uint32_t numbers[THREADS];
 
     journal_set_write_hook(hostile_write);
     if (ledger_open(&o, &child_ledger, NULL) != OK) {
         _exit(1);
     }
     shared->opened = true;
-    for (uintptr_t i = 0; i < THREADS; i++) {
-        if (pthread_create(&threads[i], NULL, child_main, (void *)i) != 0) {
+    for (uint32_t i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        if (pthread_create(&threads[i], NULL, child_main, &numbers[i]) != 0) {
             _exit(1);
         }
     }
-    for (uintptr_t i = 0; i < THREADS; i++) {
+    for (uint32_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
     raise(SIGKILL); // it was faster than the parent
@@ -293,7 +295,8 @@ static struct books open_books(void)
     EXPECT_EQ_INT(sqlite3_open_v2(path, &b.db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
     EXPECT_EQ_INT(sqlite3_prepare_v2(b.db,
                                      "SELECT count(*), sum(estimated), sum(cost_nano),"
-                                     " sum(completion_tokens) FROM entries WHERE request_id = ?",
+                                     " sum(completion_tokens) FROM entries"
+                                     " WHERE time_ms = 1773144000000 AND request_id = ?",
                                      -1, &b.row, NULL),
                   SQLITE_OK);
     return b;

@@ -498,15 +498,16 @@ static struct limits *shared;
 static _Atomic int in_flight;
 static _Atomic int most_in_flight;
 static _Atomic int64_t spent_total;
+static _Atomic uint64_t n_passed;
 
 static void *hammer(void *user)
 {
-    uint64_t seed = (uint64_t)(uintptr_t)user;
+    uint64_t seed = *(const uint64_t *)user;
     uint64_t step = 0;
 
     for (int i = 0; i < ROUNDS; i++) {
-        struct limits_claim c = {.subjects = {STR("key:a"), STR("team:t")},
-                                 .n_subjects = 2,
+        struct limits_claim c = {.subjects = {STR("key:a"), STR("team:t"), STR("model:m")},
+                                 .n_subjects = 3,
                                  .tokens = 10,
                                  .money_nano = 5};
         struct limits_state s;
@@ -521,6 +522,7 @@ static void *hammer(void *user)
             most_in_flight = now;
         }
         spent_total += cost;
+        n_passed++;
         in_flight--;
         limits_settle(shared, &c, 7, cost, NOON);
     }
@@ -532,24 +534,32 @@ TEST(threads_never_pass_a_limit_together)
     const struct limits_rule rules[] = {
         {.subject = STR("key:a"), .parallel = 3},
         {.subject = STR("team:t"), .money_nano = 60000, .period = LIMITS_TOTAL},
+        {.subject = STR("model:m"), .requests_per_minute = 20000, .tokens_per_minute = 139000},
     };
+    struct limits_claim look = claim_of("model:m", 200000, 0);
     struct limits_claim rest = claim_of("team:t", 0, 0);
     struct limits_state s;
     pthread_t threads[THREADS];
+    uint64_t seeds[THREADS];
 
     EXPECT_OK(limits_create(&shared));
-    EXPECT_OK(limits_configure(shared, rules, 2));
-    for (uintptr_t i = 0; i < THREADS; i++) {
-        EXPECT_EQ_INT(pthread_create(&threads[i], NULL, hammer, (void *)(i + 1)), 0);
+    limits_set_clock(shared, &hands); // the minute does not end
+    EXPECT_OK(limits_configure(shared, rules, 3));
+    for (uint64_t i = 0; i < THREADS; i++) {
+        seeds[i] = i + 1;
+        EXPECT_EQ_INT(pthread_create(&threads[i], NULL, hammer, &seeds[i]), 0);
     }
     for (int i = 0; i < 50; i++) { // reloads meanwhile
-        EXPECT_OK(limits_configure(shared, rules, 2));
+        EXPECT_OK(limits_configure(shared, rules, 3));
     }
-    for (uintptr_t i = 0; i < THREADS; i++) {
+    for (uint32_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
     EXPECT_TRUE(most_in_flight <= 3);
     EXPECT_TRUE(spent_total <= 60000);
+    EXPECT_STATUS(limits_reserve(shared, &look, NOON, &s), E_LIMIT);
+    EXPECT_EQ_U64(s.remaining_requests, 20000 - n_passed);
+    EXPECT_EQ_U64(s.remaining_tokens, 139000 - 7 * n_passed);
     /* The sum is exact: what is left fits, one more does not. */
     rest.money_nano = 60000 - spent_total;
     EXPECT_OK(limits_reserve(shared, &rest, NOON, &s));

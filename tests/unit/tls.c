@@ -10,6 +10,9 @@
 #include "support/test.h"
 
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -399,6 +402,100 @@ TEST(a_client_that_never_shakes_hands_is_closed)
     EXPECT_TRUE(recv(fd, &byte, 1, 0) <= 0);
     close(fd);
     pair_stop(&p);
+    teardown();
+}
+
+/* --- a server of OpenSSL's own, which may do what ours refuses to --- */
+
+struct raw_server {
+    int fd;
+    uint16_t port;
+    const struct certificate_files *files;
+    bool announce; // the end
+    pthread_t thread;
+};
+
+static void *raw_main(void *user)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\n\r\nabc";
+    const struct raw_server *r = user;
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    const int fd = accept(r->fd, NULL, NULL);
+    char bytes[4096];
+    SSL *ssl;
+    sigset_t pipe_signal;
+
+    sigemptyset(&pipe_signal); // OpenSSL's own sockets raise it
+    sigaddset(&pipe_signal, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
+    SSL_CTX_use_certificate_chain_file(context, r->files->certificate);
+    SSL_CTX_use_PrivateKey_file(context, r->files->key, SSL_FILETYPE_PEM);
+    ssl = SSL_new(context);
+    SSL_set_fd(ssl, fd);
+    if (SSL_accept(ssl) == 1 && SSL_read(ssl, bytes, sizeof(bytes)) > 0) {
+        SSL_write(ssl, answer, sizeof(answer) - 1);
+        if (r->announce) {
+            SSL_shutdown(ssl);
+        }
+    }
+    SSL_free(ssl);
+    close(fd);
+    SSL_CTX_free(context);
+    return NULL;
+}
+
+/* One GET to such a server. */
+static void ask_raw(const struct certificate_files *files, bool announce, struct answer *ret)
+{
+    struct raw_server r = {.files = files, .announce = announce};
+    struct http_origin_options o = {0};
+    struct tls_client *trust = NULL;
+    struct client_bench b;
+    struct error err = {0};
+    char url[64];
+
+    r.fd = script_peer_listen(&r.port);
+    EXPECT_TRUE(pthread_create(&r.thread, NULL, raw_main, &r) == 0);
+    EXPECT_OK(tls_client_create(&(struct tls_client_options){.ca_file = certs.ca}, &trust, &err));
+    snprintf(url, sizeof(url), "https://127.0.0.1:%u", (unsigned)r.port);
+    o.url = str_from_c(url);
+    o.tls = trust;
+    client_bench_start(&b, 0, &o);
+    client_bench_call(&b, ret, &client_bench_get);
+    client_bench_run(&b, 0);
+    client_bench_stop(&b);
+    pthread_join(r.thread, NULL);
+    close(r.fd);
+    tls_client_destroy(trust);
+}
+
+TEST(an_answer_until_the_end_needs_an_announced_end)
+{
+    setup();
+    for (int announce = 0; announce < 2; announce++) {
+        struct answer a = {0};
+
+        ask_raw(&good, announce != 0, &a);
+        EXPECT_EQ_STR(buf_str(&a.body), STR("abc"));
+        EXPECT_STATUS(a.rc, announce != 0 ? OK : E_IO);
+        EXPECT_EQ_INT(a.phase, announce != 0 ? HTTP_CALL_END : HTTP_CALL_BODY);
+        client_bench_done(&a);
+    }
+    teardown();
+}
+
+TEST(an_expired_certificate_is_refused)
+{
+    struct certificate_files old;
+    struct answer a = {0};
+
+    setup();
+    certificates_issue(&certs, "old", "IP:127.0.0.1", -10, -1, &old);
+    ask_raw(&old, true, &a);
+    EXPECT_STATUS(a.rc, E_IO);
+    EXPECT_EQ_INT(a.phase, HTTP_CALL_CONNECT);
+    EXPECT_CONTAINS(a.why, "certificate has expired");
+    client_bench_done(&a);
     teardown();
 }
 
