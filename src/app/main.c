@@ -1,6 +1,7 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_config.h"
 #include "app/cmd_devices.h"
+#include "app/cmd_doctor.h"
 #include "app/cmd_explain.h"
 #include "app/cmd_gateway.h"
 #include "app/cmd_health.h"
@@ -29,6 +30,8 @@ static const struct command commands[] = {
      &eval_options},
     {"plan", "what a model needs on given accelerator cards, before anything is started",
      cmd_plan_run, &cmd_plan_options},
+    {"doctor", "find what keeps an inference engine from starting: its log explained",
+     cmd_doctor_run, &cmd_doctor_options},
     {"devices", "accelerator cards of this machine, or why there are none", cmd_devices_run,
      &cmd_devices_options},
     {"config", "check the configuration of the gateway", cmd_config_run, &cmd_config_options},
