@@ -1,4 +1,5 @@
 #include "app/cmd_chat.h"
+#include "app/cmd_doctor.h"
 #include "app/cmd_health.h"
 #include "app/cmd_plan.h"
 #include "app/cmd_serve.h"
@@ -21,6 +22,8 @@ static const struct command commands[] = {
      &eval_options},
     {"plan", "what a model needs on given accelerator cards, before anything is started",
      cmd_plan_run, &cmd_plan_options},
+    {"doctor", "find what keeps an inference engine from starting: its log explained",
+     cmd_doctor_run, &cmd_doctor_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };

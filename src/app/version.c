@@ -1,6 +1,7 @@
 #include "app/version.h"
 #include "app/command.h"
 #include "compute/ops.h"
+#include "doctor/rules_regex.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
@@ -32,5 +33,7 @@ int version_print(void)
     printf("  libevent      %s\n", event_get_version());
     printf("  openssl       %s\n", OpenSSL_version(OPENSSL_VERSION));
     printf("  libedit       %s\n", LIBEDIT_STATE);
+    printf("  pcre2         %s\n",
+           rules_regex_is_built() ? "yes" : "no (doctor cannot check logs)");
     return EXIT_CODE_OK;
 }

@@ -377,6 +377,23 @@ static void json_findings(const struct report *r, const char *name, enum finding
     buf_append_byte(out, ']');
 }
 
+static void json_facts(const struct report *r, struct buf *out)
+{
+    buf_append_c(out, ",\n \"facts\": [");
+    for (uint32_t i = 0; i < r->n_facts; i++) {
+        buf_append_c(out, i == 0 ? "\n  {\"name\": " : ",\n  {\"name\": ");
+        json_write_string(out, r->facts[i].name);
+        json_member(out, "value", r->facts[i].value);
+        if (r->facts[i].line > 0) {
+            buf_printf(out, ", \"line\": %" PRIu64 ", \"seen\": \"line %" PRIu64 ".\"}",
+                       r->facts[i].line, r->facts[i].line);
+        } else {
+            buf_append_c(out, ", \"seen\": \"given.\"}");
+        }
+    }
+    buf_append_byte(out, ']');
+}
+
 void report_json(const struct report *r, struct buf *out)
 {
     struct buf text;
@@ -390,15 +407,9 @@ void report_json(const struct report *r, struct buf *out)
     buf_append_c(out, ", \"verdict\": ");
     json_write_string(out, buf_str(&text));
     buf_done(&text);
+    json_facts(r, out);
     json_findings(r, "findings", FINDING_PROBLEM, out);
     json_findings(r, "unknown", FINDING_UNKNOWN, out);
     json_findings(r, "ok", FINDING_OK, out);
-    buf_append_c(out, ",\n \"facts\": [");
-    for (uint32_t i = 0; i < r->n_facts; i++) {
-        buf_append_c(out, i == 0 ? "\n  {\"name\": " : ",\n  {\"name\": ");
-        json_write_string(out, r->facts[i].name);
-        json_member(out, "value", r->facts[i].value);
-        buf_printf(out, ", \"line\": %" PRIu64 "}", r->facts[i].line);
-    }
-    buf_append_c(out, "]}\n");
+    buf_append_c(out, "}\n");
 }

@@ -74,8 +74,8 @@ int report_exit_code(const struct report *r);
  * all     print OK answers too
  */
 void report_print(const struct report *r, bool color, bool all, struct buf *out);
-/** One JSON object: {"verdict", "state", "findings": [problems], "unknown": [..], "ok": [..],
- *  "facts": [..]}.  "findings" holds problems only. */
+/** One JSON object: {"state", "verdict", "facts": [..], "findings": [problems], "unknown": [..],
+ *  "ok": [..]}.  "findings" holds problems only. */
 void report_json(const struct report *r, struct buf *out);
 
 #endif

@@ -1,0 +1,354 @@
+#include "doctor/log_scan.h"
+
+#include "base/check.h"
+#include "doctor/rules_filter.h"
+#include "doctor/rules_regex.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW_BYTES 4096 // of a long line, on each side of the literal
+#define DEBUG_COLUMN_MAX 60
+#define FACT_NAMES_MAX 128
+#define ESCAPE_BYTES_MAX 16
+
+struct pattern_state {
+    struct rules_regex *regex; // owned; compiled when first needed
+    struct log_scan_hits *hits; // owned; allocated at the first hit
+    uint64_t tried_line;       // line on which it was tried last, and up to which byte
+    size_t tried_until;
+    uint32_t fact_idx; // + 1; 0: belongs to a rule
+    bool broken;       // did not compile: never matches
+};
+
+struct log_scan {
+    const struct rules *rules;   // borrowed
+    struct rules_filter *filter; // owned
+    struct pattern_state *states; // owned, [n_patterns]
+    struct log_scan_fact *facts;  // owned, [FACT_NAMES_MAX]
+    uint32_t n_facts;
+    uint64_t lines_before; // newlines in front of `counted`
+    /* of the block that is being scanned */
+    struct str block;
+    size_t counted; // bytes of the block whose newlines are counted
+    size_t line_begin, line_end;
+    uint64_t line; // number of the line [line_begin, line_end); 0: none yet
+    char scratch[2 * WINDOW_BYTES + 64];
+};
+
+static const struct log_scan_hits no_hits;
+
+enum status log_scan_create(const struct rules *r, struct log_scan **ret_scan, struct error *err)
+{
+    struct log_scan *s;
+
+    if (!rules_regex_is_built()) {
+        return error_set(err, E_UNSUPPORTED,
+                         "this kontor was built without PCRE2 and cannot check logs: install "
+                         "libpcre2-dev and build again");
+    }
+    s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return error_set(err, E_NO_MEMORY, "no memory for the rules");
+    }
+    s->rules = r;
+    s->filter = rules_filter_create(r);
+    s->states = calloc((size_t)r->n_patterns + 1, sizeof(*s->states));
+    s->facts = calloc(FACT_NAMES_MAX, sizeof(*s->facts));
+    if (s->filter == NULL || s->states == NULL || s->facts == NULL) {
+        log_scan_destroy(s);
+        return error_set(err, E_NO_MEMORY, "no memory for the rules");
+    }
+    for (uint32_t i = 0; i < r->n_facts; i++) {
+        for (uint32_t k = 0; k < r->facts[i].n_patterns; k++) {
+            s->states[r->facts[i].patterns[k]].fact_idx = i + 1;
+        }
+    }
+    *ret_scan = s;
+    return OK;
+}
+
+void log_scan_destroy(struct log_scan *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; s->states != NULL && i < s->rules->n_patterns; i++) {
+        rules_regex_destroy(s->states[i].regex);
+        free(s->states[i].hits);
+    }
+    rules_filter_destroy(s->filter);
+    free(s->states);
+    free(s->facts);
+    free(s);
+}
+
+/* Without colours: ESC [ ... letter. */
+static struct str strip_escapes(struct log_scan *s, struct str line)
+{
+    size_t n = 0;
+    size_t at = 0;
+
+    if (line.len > sizeof(s->scratch) || str_find_byte(line, '\x1b', 0) == SIZE_MAX) {
+        return line;
+    }
+    while (at < line.len) {
+        if (line.ptr[at] == '\x1b' && at + 1 < line.len && line.ptr[at + 1] == '[') {
+            size_t end = at + 2;
+
+            while (end < line.len && end - at < ESCAPE_BYTES_MAX &&
+                   (unsigned char)line.ptr[end] < 0x40) {
+                end++;
+            }
+            at = end + 1;
+        } else {
+            s->scratch[n++] = line.ptr[at++];
+        }
+    }
+    return (struct str){s->scratch, n};
+}
+
+static void keep_place(struct log_scan_place *p, uint64_t line, struct str text,
+                       const struct str groups[RULES_REGEX_CAPTURES_MAX])
+{
+    size_t begin = 0;
+
+    if (text.len > LOG_SCAN_EVIDENCE_MAX) {
+        begin = (size_t)(groups[0].ptr - text.ptr);
+        begin = begin > LOG_SCAN_EVIDENCE_MAX / 4 ? begin - LOG_SCAN_EVIDENCE_MAX / 4 : 0;
+    }
+    text = str_slice(text, begin, begin + LOG_SCAN_EVIDENCE_MAX);
+    p->line = line;
+    p->evidence_len = u32_from_size(text.len);
+    memcpy(p->evidence, text.ptr, text.len);
+    for (int k = 0; k < LOG_SCAN_CAPTURES; k++) {
+        struct str c = str_slice(groups[k + 1], 0, LOG_SCAN_CAPTURE_MAX);
+
+        p->capture_len[k] = u32_from_size(c.len);
+        if (c.len > 0) {
+            memcpy(p->captures[k], c.ptr, c.len);
+        }
+    }
+}
+
+static struct log_scan_fact *fact_slot(struct log_scan *s, struct str name)
+{
+    for (uint32_t i = 0; i < s->n_facts; i++) {
+        if (str_eq(s->facts[i].name, name)) {
+            return &s->facts[i];
+        }
+    }
+    if (s->n_facts == FACT_NAMES_MAX) {
+        return NULL;
+    }
+    s->facts[s->n_facts].name = name;
+    return &s->facts[s->n_facts++];
+}
+
+static void add_value(struct log_scan *s, struct str name, struct str value, uint64_t line)
+{
+    struct log_scan_fact *f = fact_slot(s, name);
+    struct log_scan_value *v;
+
+    value = str_slice(str_trim(value), 0, LOG_SCAN_CAPTURE_MAX);
+    if (f == NULL || value.len == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < f->n_values; i++) {
+        v = &f->values[i];
+        if (str_eq((struct str){v->text, v->len}, value)) {
+            v->last_line = line;
+            return;
+        }
+    }
+    if (f->n_values < LOG_SCAN_VALUES_MAX) {
+        v = &f->values[f->n_values++];
+        v->line = line;
+        v->last_line = line;
+        v->len = u32_from_size(value.len);
+        memcpy(v->text, value.ptr, value.len);
+    }
+}
+
+void log_scan_tell(struct log_scan *s, struct str name, struct str value)
+{
+    add_value(s, name, value, 0);
+}
+
+static void record(struct log_scan *s, uint32_t pattern_idx, struct str text,
+                   const struct str groups[RULES_REGEX_CAPTURES_MAX])
+{
+    struct pattern_state *state = &s->states[pattern_idx];
+    struct log_scan_hits *h = state->hits;
+
+    if (state->fact_idx > 0) {
+        const struct rules_fact *f = &s->rules->facts[state->fact_idx - 1];
+
+        add_value(s, f->name, f->value.len > 0 ? f->value : groups[1], s->line);
+        return;
+    }
+    if (h == NULL) {
+        h = calloc(1, sizeof(*h));
+        state->hits = h;
+    }
+    if (h == NULL || h->last.line == s->line) {
+        return; // once per line
+    }
+    h->times++;
+    if (h->n_first < LOG_SCAN_LINES_KEPT) {
+        h->first_lines[h->n_first++] = s->line;
+    }
+    h->last_lines[h->n_last++ % LOG_SCAN_LINES_KEPT] = s->line;
+    keep_place(&h->last, s->line, text, groups);
+    if (h->times == 1) {
+        h->first = h->last;
+    }
+}
+
+/* Rules look at the level only where loggers write it: at the beginning. */
+static bool is_debug(struct str line)
+{
+    struct str head = str_slice(line, 0, DEBUG_COLUMN_MAX);
+    size_t at = str_find(head, STR("DEBUG"), 0);
+
+    if (str_find(head, STR("NCCL INFO "), 0) != SIZE_MAX || str_starts(head, STR("[INFO]"))) {
+        return true; // NCCL lists every library it tries, plog everything
+    }
+    return at != SIZE_MAX && (at == 0 || head.ptr[at - 1] == ' ' || head.ptr[at - 1] == '[' ||
+                              head.ptr[at - 1] == '-' || head.ptr[at - 1] == '|');
+}
+
+static size_t count_newlines(struct str s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        n += s.ptr[i] == '\n';
+    }
+    return n;
+}
+
+/* Make [line_begin, line_end) the line around `at`; literals come in order, so it moves on only. */
+static void go_to_line(struct log_scan *s, size_t at)
+{
+    const char *newline;
+
+    if (s->line != 0 && at >= s->line_begin && at <= s->line_end) {
+        return;
+    }
+    newline = memrchr(s->block.ptr, '\n', at);
+    s->line_begin = newline == NULL ? 0 : (size_t)(newline - s->block.ptr) + 1;
+    newline = memchr(s->block.ptr + at, '\n', s->block.len - at);
+    s->line_end = newline == NULL ? s->block.len : (size_t)(newline - s->block.ptr);
+    if (s->line_begin > s->counted) {
+        s->lines_before += count_newlines(str_slice(s->block, s->counted, s->line_begin));
+        s->counted = s->line_begin;
+    }
+    s->line = s->lines_before + 1;
+}
+
+static void on_literal(void *user, uint32_t pattern_idx, size_t at)
+{
+    struct log_scan *s = user;
+    struct pattern_state *state = &s->states[pattern_idx];
+    const struct rules_pattern *p = &s->rules->patterns[pattern_idx];
+    struct str groups[RULES_REGEX_CAPTURES_MAX];
+    struct str line;
+    struct error err;
+    size_t begin;
+    size_t end;
+
+    go_to_line(s, at);
+    if (state->broken || (state->tried_line == s->line && at < state->tried_until) ||
+        (state->hits != NULL && state->hits->times >= LOG_SCAN_TIMES_MAX)) {
+        return;
+    }
+    begin = at - s->line_begin > WINDOW_BYTES ? at - WINDOW_BYTES : s->line_begin;
+    end = s->line_end - at > WINDOW_BYTES ? at + WINDOW_BYTES : s->line_end;
+    state->tried_line = s->line;
+    state->tried_until = end;
+    line = str_slice(s->block, begin, end);
+    if (p->skips_debug && is_debug(line)) {
+        return;
+    }
+    if (state->regex == NULL && rules_regex_create(p->regex, &state->regex, &err) != OK) {
+        state->broken = true;
+        return;
+    }
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
+        line.len--;
+    }
+    line = strip_escapes(s, line);
+    if (rules_regex_find(state->regex, line, groups)) {
+        record(s, pattern_idx, line, groups);
+    }
+}
+
+void log_scan_feed(struct log_scan *s, struct str block)
+{
+    s->block = block;
+    s->counted = 0;
+    s->line = 0;
+    for (uint32_t i = 0; i < s->rules->n_patterns; i++) {
+        s->states[i].tried_until = 0; // offsets are the block's
+    }
+    rules_filter_scan(s->filter, block, on_literal, s);
+    s->lines_before += count_newlines(str_slice(block, s->counted, block.len));
+    s->line = 0;
+}
+
+const struct log_scan_hits *log_scan_hits(const struct log_scan *s, uint32_t pattern_idx)
+{
+    CHECK(pattern_idx < s->rules->n_patterns);
+    return s->states[pattern_idx].hits == NULL ? &no_hits : s->states[pattern_idx].hits;
+}
+
+const struct log_scan_fact *log_scan_fact(const struct log_scan *s, struct str name)
+{
+    for (uint32_t i = 0; i < s->n_facts; i++) {
+        if (str_eq(s->facts[i].name, name)) {
+            return &s->facts[i];
+        }
+    }
+    return NULL;
+}
+
+const struct log_scan_fact *log_scan_facts(const struct log_scan *s, uint32_t *ret_n)
+{
+    *ret_n = s->n_facts;
+    return s->facts;
+}
+
+uint64_t log_scan_lines(const struct log_scan *s)
+{
+    return s->lines_before;
+}
+
+/* A kept line number of `h`: the first ones, then the ring. */
+static uint64_t kept_line(const struct log_scan_hits *h, uint32_t i)
+{
+    return i < h->n_first ? h->first_lines[i] : h->last_lines[i - h->n_first];
+}
+
+static uint32_t n_kept(const struct log_scan_hits *h)
+{
+    return h->n_first + (h->n_last < LOG_SCAN_LINES_KEPT ? h->n_last : LOG_SCAN_LINES_KEPT);
+}
+
+bool log_scan_near(const struct log_scan_hits *a, const struct log_scan_hits *b, uint32_t within)
+{
+    if (within == 0 || a->times == 0 || b->times == 0) {
+        return a->times > 0 && b->times > 0;
+    }
+    for (uint32_t i = 0; i < n_kept(a); i++) {
+        for (uint32_t k = 0; k < n_kept(b); k++) {
+            uint64_t x = kept_line(a, i);
+            uint64_t y = kept_line(b, k);
+
+            if ((x > y ? x - y : y - x) <= within) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
