@@ -1,6 +1,7 @@
 #include "app/cmd_doctor.h"
 #include "app/command.h"
 #include "base/check.h"
+#include "doctor/files.h"
 #include "doctor/log_check.h"
 #include "doctor/report.h"
 #include "doctor/rules.h"
@@ -22,7 +23,12 @@ static const struct option options[] = {
      "Check an entry script, Dockerfile, Compose file, daemon.json, manifest or .env.", NULL, NULL,
      0, 0},
     {"fix", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
-     "With --file: write the corrected file beside it.", NULL, NULL, 0, 0},
+     "With --file: write the corrected file beside it (start.sh to start.fixed.sh).", NULL, NULL, 0,
+     0},
+    {"force", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
+     "With --fix: replace a corrected file that exists already.", NULL, NULL, 0, 0},
+    {"all", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
+     "Print the checks that are fine and every line of long files, too.", NULL, NULL, 0, 0},
     {"engine", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "NAME",
      "The engine that is meant: vllm, vllm-ascend, sglang, mindie, llama.cpp ...", NULL, NULL, 0,
      0},
@@ -51,17 +57,19 @@ const struct option_set cmd_doctor_options = {
         "MindIE, llama.cpp, Docker and Kubernetes. Reads only; sends nothing.",
     .options = options,
     .n_options = ARRAY_COUNT(options),
-    .epilog = "examples:\n"
-              "  kontor doctor --log vllm.log\n"
-              "  docker logs llm 2>&1 | kontor doctor --log - --json\n"
-              "exit codes: 0 nothing found (an error that no rule explains is named), 1 a problem,\n"
-              "2 could not check (the message says why) or wrong usage",
+    .epilog =
+        "examples:\n"
+        "  kontor doctor --log vllm.log\n"
+        "  docker logs llm 2>&1 | kontor doctor --log - --json\n"
+        "exit codes: 0 nothing found (an error that no rule explains is named), 1 a problem,\n"
+        "2 could not check (the message says why) or wrong usage",
 };
 
 /* What a check gets: the command line, the report to add to, where to say why not. */
 struct request {
     const struct option_values *values;
     struct report *report;
+    struct buf *files; // what is said line by line; with --json the elements of an array
 };
 
 static enum status load_rules(const struct option_values *v, struct rules *r, struct error *err)
@@ -150,10 +158,33 @@ static bool wants_host(const struct option_values *v)
     return !wants_logs(v) && !wants_files(v);
 }
 
+static bool wants_color(const struct option_values *v)
+{
+    const char *when = option_string(v, "color");
+
+    return strcmp(when, "always") == 0 || (strcmp(when, "auto") == 0 && isatty(STDOUT_FILENO));
+}
+
 static enum status check_files(const struct request *q, struct error *err)
 {
-    (void)q;
-    return error_set(err, E_UNSUPPORTED, "checks of files (--file) are not built yet");
+    uint32_t n;
+    const char *const *paths = option_strings(q->values, "file", &n);
+    enum status rc = OK;
+
+    for (uint32_t i = 0; rc == OK && i < n; i++) {
+        struct files_request f = {.path = paths[i],
+                                  .fix = option_flag(q->values, "fix"),
+                                  .force = option_flag(q->values, "force"),
+                                  .json = option_flag(q->values, "json"),
+                                  .color = wants_color(q->values),
+                                  .all = option_flag(q->values, "all")};
+
+        if (i > 0 && f.json) {
+            buf_append_c(q->files, ",\n  ");
+        }
+        rc = files_run(&f, q->report, q->files, err);
+    }
+    return rc;
 }
 
 static enum status check_host(const struct request *q, struct error *err)
@@ -173,22 +204,34 @@ static const struct check {
     {wants_logs, check_logs},
 };
 
-static bool wants_color(const struct option_values *v)
+/* report_json's object, with what was said line by line behind it. */
+static void print_json(const struct report *report, const struct buf *files, struct buf *out)
 {
-    const char *when = option_string(v, "color");
-
-    return strcmp(when, "always") == 0 || (strcmp(when, "auto") == 0 && isatty(STDOUT_FILENO));
+    report_json(report, out);
+    if (files->len == 0) {
+        return;
+    }
+    while (out->len > 0 && out->ptr[out->len - 1] != '}') {
+        out->len--;
+    }
+    CHECK(out->len > 0);
+    out->len--;
+    buf_append_c(out, ",\n \"files\": [\n  ");
+    buf_append_str(out, buf_str(files));
+    buf_append_c(out, "]}\n");
 }
 
-static void print(const struct option_values *v, const struct report *report)
+static void print(const struct option_values *v, const struct report *report,
+                  const struct buf *files)
 {
     struct buf out;
 
     buf_init(&out, OUT_BYTES_MAX);
     if (option_flag(v, "json")) {
-        report_json(report, &out);
+        print_json(report, files, &out);
     } else {
-        report_print(report, wants_color(v), false, &out);
+        buf_append_str(&out, buf_str(files));
+        report_print(report, wants_color(v), option_flag(v, "all"), &out);
     }
     fwrite(out.ptr, 1, out.len, stdout);
     buf_done(&out);
@@ -216,10 +259,12 @@ static int list_rules(const struct option_values *v)
 
 static int doctor(const struct option_values *v)
 {
-    struct request q = {v, report_create()};
+    struct buf files;
+    struct request q = {v, report_create(), &files};
     int code = EXIT_CODE_OK;
 
     CHECK(q.report != NULL);
+    buf_init(&files, OUT_BYTES_MAX);
     for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
         struct error err = {0};
 
@@ -229,9 +274,10 @@ static int doctor(const struct option_values *v)
         }
     }
     if (code == EXIT_CODE_OK) {
-        print(v, q.report);
+        print(v, q.report, &files);
         code = report_exit_code(q.report);
     }
+    buf_done(&files);
     report_destroy(q.report);
     return code;
 }

@@ -66,12 +66,12 @@ struct files_request {
 };
 
 /**
- * The whole of `--file`: read, judge, print into `out`, write the corrected file.
- *
- * ret_code  0 nothing found, 1 a problem, 2 could not check (err says why)
+ * The whole of `--file` for one file: read, judge, write the corrected file.  Findings go to
+ * `report`; `out` gets the lines, for people or (q->json) as one JSON object.
+ * Errors: NOT_FOUND, IO, INVALID, LIMIT, BUSY (the corrected file exists), NO_MEMORY.
  */
-enum status files_run(const struct files_request *q, struct buf *out, int *ret_code,
-                      struct error *err);
+MUST_USE enum status files_run(const struct files_request *q, struct report *report,
+                               struct buf *out, struct error *err);
 /** "start.sh" -> "start.fixed.sh", "Dockerfile" -> "Dockerfile.fixed", ".env" -> ".env.fixed". */
 void files_fixed_path(struct str path, struct buf *out);
 

@@ -121,43 +121,31 @@ static MUST_USE enum status write_fixed(const char *path, struct str text, mode_
 }
 
 static void print_people(const struct files_request *q, const struct files_ctx *ctx,
-                         const struct report *r, const char *fixed, struct buf *out)
+                         const char *fixed, struct buf *out)
 {
     files_print(ctx, q->color, q->all, out);
-    report_print(r, q->color, q->all, out);
     if (fixed != NULL) {
-        buf_printf(out, "\n%u corrections written to %s\n", files_edit_count(ctx), fixed);
+        buf_printf(out, "%u corrections written to %s\n\n", files_edit_count(ctx), fixed);
     } else if (q->fix) {
-        buf_append_c(out, "\nNothing to correct; no file written.\n");
+        buf_append_c(out, "Nothing to correct; no file written.\n\n");
     }
 }
 
-/* report_json's object with the lines behind it. */
-static void print_json(const struct files_ctx *ctx, const struct report *r, const char *fixed,
+static void print_json(const struct files_ctx *ctx, const char *path, const char *fixed,
                        struct buf *out)
 {
-    struct buf body;
-
-    buf_init(&body, (size_t)64 << 20);
-    report_json(r, &body);
-    while (body.len > 0 && body.ptr[body.len - 1] != '}') {
-        body.len--;
-    }
-    if (body.len > 0) {
-        body.len--;
-    }
-    buf_append_str(out, buf_str(&body));
-    buf_printf(out, ",\n \"kind\": \"%s\", \"corrections\": %u, \"fixed\": ",
+    buf_append_c(out, "{\"file\": ");
+    json_write_string(out, str_from_c(path));
+    buf_printf(out, ", \"kind\": \"%s\", \"corrections\": %u, \"fixed\": ",
                files_kind_name(files_kind_of(ctx)), files_edit_count(ctx));
     if (fixed != NULL) {
         json_write_string(out, str_from_c(fixed));
     } else {
         buf_append_c(out, "null");
     }
-    buf_append_c(out, ",\n \"lines\": ");
+    buf_append_c(out, ", \"lines\": ");
     files_json(ctx, out);
-    buf_append_c(out, "}\n");
-    buf_done(&body);
+    buf_append_byte(out, '}');
 }
 
 static MUST_USE enum status judge(const struct files_request *q, struct arena *arena,
@@ -186,9 +174,9 @@ static MUST_USE enum status judge(const struct files_request *q, struct arena *a
             rc = write_fixed(buf_c(&path), buf_str(&fixed), mode, q->force, err);
         }
         if (rc == OK && q->json) {
-            print_json(ctx, r, write_it ? buf_c(&path) : NULL, out);
+            print_json(ctx, q->path, write_it ? buf_c(&path) : NULL, out);
         } else if (rc == OK) {
-            print_people(q, ctx, r, write_it ? buf_c(&path) : NULL, out);
+            print_people(q, ctx, write_it ? buf_c(&path) : NULL, out);
         }
     }
     buf_done(&text);
@@ -197,23 +185,16 @@ static MUST_USE enum status judge(const struct files_request *q, struct arena *a
     return rc;
 }
 
-enum status files_run(const struct files_request *q, struct buf *out, int *ret_code,
-                      struct error *err)
+MUST_USE enum status files_run(const struct files_request *q, struct report *report,
+                               struct buf *out, struct error *err)
 {
     struct arena *arena = arena_create(ARENA_BYTES_MAX);
-    struct report *r = report_create();
     enum status rc;
 
-    *ret_code = 2;
-    if (arena == NULL || r == NULL) {
-        rc = error_set(err, E_NO_MEMORY, "not enough memory");
-    } else {
-        rc = judge(q, arena, r, out, err);
+    if (arena == NULL) {
+        return error_set(err, E_NO_MEMORY, "not enough memory");
     }
-    if (rc == OK) {
-        *ret_code = report_exit_code(r);
-    }
-    report_destroy(r);
+    rc = judge(q, arena, report, out, err);
     arena_destroy(arena);
     return rc;
 }
