@@ -126,8 +126,14 @@ static void read_devices(const struct yaml_node *list, struct files_container *k
 static void remove_lines(struct files_ctx *c, size_t begin, size_t end)
 {
     uint32_t first = files_line_of(c, begin);
-    uint32_t last = files_line_of(c, end > begin ? end - 1 : end);
-    size_t stop = last < c->n_lines ? c->line_at[last] : c->text.len;
+    uint32_t last;
+    size_t stop;
+
+    while (end > begin && (c->text.ptr[end - 1] == ' ' || c->text.ptr[end - 1] == '\n')) {
+        end--; // a block ends where the next one begins
+    }
+    last = files_line_of(c, end > begin ? end - 1 : end);
+    stop = last < c->n_lines ? c->line_at[last] : c->text.len;
 
     files_replace(c, c->line_at[first - 1], stop, STR(""));
 }
@@ -582,13 +588,7 @@ static void check_network(struct files_ctx *c, const struct yaml_node *service)
                 STR("Remove ports (and choose the port by --port), or remove network_mode."));
     for (uint32_t i = 0; i < service->n && !ports->flow; i++) {
         if (service->items[i] == ports) {
-            size_t end = ports->end;
-
-            while (end > ports->begin &&
-                   (c->text.ptr[end - 1] == ' ' || c->text.ptr[end - 1] == '\n')) {
-                end--;
-            }
-            remove_lines(c, service->keys[i]->begin, end);
+            remove_lines(c, service->keys[i]->begin, ports->end);
         }
     }
 }
@@ -695,6 +695,10 @@ static void check_service(struct files_ctx *c, const struct yaml_node *key,
     read_tmpfs(compose_yaml_get(s, "tmpfs"), &k);
     read_devices(compose_yaml_get(s, "devices"), &k);
     read_deploy(c, s, &k);
+    if (!s->flow && s->n > 0) { // where a missing key can be put
+        k.insert_at = c->line_at[files_line_of(c, s->keys[0]->begin) - 1];
+        k.indent = str_slice(c->text, k.insert_at, s->keys[0]->begin);
+    }
     files_container_check(c, &k);
     check_keys(c, s);
     check_backslashes(c, compose_yaml_get(s, "command"), false);

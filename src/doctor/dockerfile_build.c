@@ -278,14 +278,6 @@ static void check_lost(struct files_ctx *c, const struct dockerfile *f,
     for (uint32_t i = 0; i < cmds->n; i++) {
         struct str w = cmds->items[i].words[0].text;
 
-        if (str_eq(w, STR("source")) && !bash && !r->json) {
-            files_wrong(c, cmds->items[i].words[0].begin, "run-source", STR("`source` in RUN"),
-                        STR("RUN uses /bin/sh, which is dash on Debian and Ubuntu and knows no "
-                            "`source`: \"source: not found\"."),
-                        STR("Write `SHELL [\"/bin/bash\", \"-c\"]` before it, or `RUN bash -c "
-                            "\"source ... && ...\"`."));
-            files_replace(c, r->at, r->at, STR("SHELL [\"/bin/bash\", \"-c\"]\n"));
-        }
         only_state = only_state && (str_eq(w, STR("source")) || str_eq(w, STR("export")) ||
                                     str_eq(w, STR("cd")) || str_eq(w, STR(".")));
     }
@@ -297,6 +289,18 @@ static void check_lost(struct files_ctx *c, const struct dockerfile *f,
                     STR("Use ENV or WORKDIR, or put it into the same RUN as what needs it, or into "
                         "the entry script."));
         files_replace(c, r->at, r->at, STR("# "));
+    }
+    for (uint32_t i = 0; i < cmds->n; i++) {
+        struct str w = cmds->items[i].words[0].text;
+
+        if (str_eq(w, STR("source")) && !bash && !r->json) {
+            files_wrong(c, cmds->items[i].words[0].begin, "run-source", STR("`source` in RUN"),
+                        STR("RUN uses /bin/sh, which is dash on Debian and Ubuntu and knows no "
+                            "`source`: \"source: not found\"."),
+                        STR("Write `SHELL [\"/bin/bash\", \"-c\"]` before it, or `RUN bash -c "
+                            "\"source ... && ...\"`."));
+            files_replace(c, r->at, r->at, STR("SHELL [\"/bin/bash\", \"-c\"]\n"));
+        }
     }
 }
 

@@ -51,6 +51,14 @@ void files_print(const struct files_ctx *c, bool color, bool all, struct buf *ou
 void files_json(const struct files_ctx *c, struct buf *out);
 /** The corrected text; equal to the input when nothing can be corrected. */
 void files_fixed_text(const struct files_ctx *c, struct buf *out);
+/**
+ * Correct again and again until nothing changes: one correction can bring another fault to light.
+ *
+ * ret_left  problems that the corrected text still has
+ * Errors: those of files_check.
+ */
+MUST_USE enum status files_fix(struct arena *arena, struct str name, struct str text,
+                               struct buf *out, uint32_t *ret_left, struct error *err);
 /** How many corrections files_fixed_text makes. */
 uint32_t files_edit_count(const struct files_ctx *c);
 enum files_kind files_kind_of(const struct files_ctx *c);

@@ -129,6 +129,12 @@ static void check_shm(struct files_ctx *c, const struct files_container *k)
                         "/dev/shm. A container gets 64 MB there unless more is asked for; NCCL or "
                         "HCCL then stops with \"no space left on device\" or a bus error."),
                     fix);
+        if (k->kind == FILES_COMPOSE && k->insert_at > 0) {
+            files_replace(c, k->insert_at, k->insert_at,
+                          files_text(c, "%.*sshm_size: \"16g\"\n", STR_ARG(k->indent)));
+        } else if (k->kind == FILES_SCRIPT && k->image_at > 0) {
+            files_replace(c, k->image_at, k->image_at, STR("--shm-size=16g "));
+        }
     }
 }
 

@@ -104,6 +104,8 @@ struct files_container {
     bool n_gpus_known;
     size_t gpus_at;
     enum files_kind kind;
+    size_t insert_at;  // Compose: begin of the service's first line; 0: nothing can be put in
+    struct str indent; // of that line
 };
 
 struct files_ctx {

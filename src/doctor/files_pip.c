@@ -120,7 +120,7 @@ static bool is_plain_pip(const struct files_command *cmd)
 static void check_interpreter(struct files_ctx *c, const struct files_command *cmd,
                               struct str installed)
 {
-    if (installed.len == 0 || !is_plain_pip(cmd) || files_has_text(c->text, "venv") ||
+    if (installed.len == 0 || !is_plain_pip(cmd) || files_has_text(c->text, "-m venv") || files_has_text(c->text, "virtualenv") ||
         files_has_text(c->text, "update-alternatives") || files_has_text(c->text, "get-pip") ||
         files_has_text(c->text, "ln -s")) {
         return;
@@ -162,7 +162,7 @@ static void check_vllm_version(struct files_ctx *c, const struct installs *in)
 {
     uint32_t v = 0;
     uint32_t a = 0;
-    const struct files_pip_row *row;
+    const struct files_pip_row *row = files_pip_find(in->ascend_version);
 
     if (in->vllm == NULL || !(c->vendors & VENDOR_ASCEND || in->vllm_ascend != NULL)) {
         return;
@@ -176,13 +176,13 @@ static void check_vllm_version(struct files_ctx *c, const struct installs *in)
                 "later, GLM-5: 0.17 and later)."),
             STR("Install one row of the compatibility table, for example vllm==0.18.0 with "
                 "vllm-ascend==0.18.0, CANN 8.5.1, torch-npu 2.9.0.post1."));
-        files_replace(c, in->vllm->begin, in->vllm->end, STR("vllm==0.18.0"));
+        files_replace(c, in->vllm->begin, in->vllm->end,
+                      files_text(c, "vllm==%s", row != NULL ? row->vllm : "0.18.0"));
         return;
     }
     if (in->vllm_ascend == NULL || !files_version(in->ascend_version, &a) || v == 0) {
         return;
     }
-    row = files_pip_find(in->ascend_version);
     if (row != NULL ? !str_starts(in->vllm_version, str_from_c(row->vllm)) : v / 1000 != a / 1000) {
         const char *want = row != NULL ? row->vllm : NULL;
 
@@ -293,6 +293,7 @@ static void check_cann(struct files_ctx *c, const struct installs *in)
 
 static void check_mindspore(struct files_ctx *c, const struct installs *in)
 {
+    const struct files_pip_row *row = files_pip_find(in->ascend_version);
     bool vllm = in->vllm != NULL || in->vllm_ascend != NULL || files_has_text(c->text, "vllm ");
 
     if (in->mindspore == NULL || !vllm || files_has_text(c->text, "vllm-mindspore") ||
@@ -306,7 +307,8 @@ static void check_mindspore(struct files_ctx *c, const struct installs *in)
                     "not mix."),
                 STR("Remove the MindSpore package; install torch, torch-npu and vllm-ascend of one "
                     "row of the table."));
-    files_replace(c, in->mindspore->begin, in->mindspore->end, STR("torch-npu==2.9.0.post1"));
+    files_replace(c, in->mindspore->begin, in->mindspore->end,
+                  files_text(c, "torch-npu==%s", row != NULL ? row->torch_npu : "2.9.0.post1"));
 }
 
 static void collect(const struct files_command *cmd, uint32_t first, struct installs *in)
@@ -343,11 +345,13 @@ void files_pip_check(struct files_ctx *c, const struct script_commands *cmds)
         const struct files_command *cmd = &cmds->items[i];
         uint32_t first = pip_install(cmd);
 
-        for (uint32_t w = 2; w < cmd->n_words && first == 0; w++) {
+        bool installs = false;
+
+        for (uint32_t w = 1; w < cmd->n_words && first == 0; w++) {
             struct str word = cmd->words[w].text;
 
-            if (str_starts(word, STR("python3.")) && word.len <= 10 &&
-                str_eq(cmd->words[w > 2 ? 1 : 0].text, STR("install"))) {
+            installs = installs || str_eq(word, STR("install"));
+            if (installs && str_starts(word, STR("python3.")) && word.len <= 10) {
                 interpreter = word;
             }
         }

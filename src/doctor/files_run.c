@@ -13,6 +13,35 @@
 
 #define ARENA_BYTES_MAX ((size_t)512 << 20)
 #define PATH_BYTES_MAX 4096
+#define FIX_ROUNDS_MAX 12
+
+MUST_USE enum status files_fix(struct arena *arena, struct str name, struct str text,
+                               struct buf *out, uint32_t *ret_left, struct error *err)
+{
+    enum status rc = OK;
+    bool changed = true;
+
+    buf_reset(out);
+    buf_append_str(out, text);
+    for (uint32_t round = 0; rc == OK && changed && round < FIX_ROUNDS_MAX; round++) {
+        struct report *r = report_create();
+        struct files_ctx *ctx = NULL;
+        struct str now = STR("");
+
+        rc = r == NULL ? E_NO_MEMORY : arena_dup(arena, buf_str(out), &now);
+        if (rc == OK) {
+            rc = files_check(arena, name, now, r, &ctx, err);
+        }
+        if (rc == OK) {
+            *ret_left = report_count(r, FINDING_PROBLEM);
+            buf_reset(out);
+            files_fixed_text(ctx, out);
+            changed = !str_eq(buf_str(out), now);
+        }
+        report_destroy(r);
+    }
+    return rc;
+}
 
 static MUST_USE enum status read_file(const char *path, struct buf *out, mode_t *ret_mode,
                                       struct error *err)
@@ -121,18 +150,25 @@ static MUST_USE enum status write_fixed(const char *path, struct str text, mode_
 }
 
 static void print_people(const struct files_request *q, const struct files_ctx *ctx,
-                         const char *fixed, struct buf *out)
+                         const char *fixed, uint32_t left, struct buf *out)
 {
     files_print(ctx, q->color, q->all, out);
     if (fixed != NULL) {
-        buf_printf(out, "%u corrections written to %s\n\n", files_edit_count(ctx), fixed);
+        buf_printf(out, "corrected: %s\n", fixed);
+        if (left > 0) {
+            buf_printf(out, "%u problem%s in it %s a decision; see kontor doctor --file on it.\n",
+                       left, left == 1 ? "" : "s", left == 1 ? "needs" : "need");
+        } else {
+            buf_append_c(out, "The doctor finds nothing wrong in it.\n");
+        }
+        buf_append_byte(out, '\n');
     } else if (q->fix) {
         buf_append_c(out, "Nothing to correct; no file written.\n\n");
     }
 }
 
 static void print_json(const struct files_ctx *ctx, const char *path, const char *fixed,
-                       struct buf *out)
+                       uint32_t left, struct buf *out)
 {
     buf_append_c(out, "{\"file\": ");
     json_write_string(out, str_from_c(path));
@@ -140,6 +176,7 @@ static void print_json(const struct files_ctx *ctx, const char *path, const char
                files_kind_name(files_kind_of(ctx)), files_edit_count(ctx));
     if (fixed != NULL) {
         json_write_string(out, str_from_c(fixed));
+        buf_printf(out, ", \"left\": %u", left);
     } else {
         buf_append_c(out, "null");
     }
@@ -156,6 +193,7 @@ static MUST_USE enum status judge(const struct files_request *q, struct arena *a
     struct buf fixed;
     struct files_ctx *ctx = NULL;
     mode_t mode = 0644;
+    uint32_t left = 0;
     enum status rc;
 
     buf_init(&text, FILES_BYTES_MAX);
@@ -169,14 +207,16 @@ static MUST_USE enum status judge(const struct files_request *q, struct arena *a
         bool write_it = q->fix && files_edit_count(ctx) > 0;
 
         files_fixed_path(str_from_c(q->path), &path);
-        files_fixed_text(ctx, &fixed);
         if (write_it && buf_c(&path) != NULL) {
+            rc = files_fix(arena, str_from_c(q->path), buf_str(&text), &fixed, &left, err);
+        }
+        if (rc == OK && write_it) {
             rc = write_fixed(buf_c(&path), buf_str(&fixed), mode, q->force, err);
         }
         if (rc == OK && q->json) {
-            print_json(ctx, q->path, write_it ? buf_c(&path) : NULL, out);
+            print_json(ctx, q->path, write_it ? buf_c(&path) : NULL, left, out);
         } else if (rc == OK) {
-            print_people(q, ctx, write_it ? buf_c(&path) : NULL, out);
+            print_people(q, ctx, write_it ? buf_c(&path) : NULL, left, out);
         }
     }
     buf_done(&text);

@@ -21,6 +21,22 @@ static bool is_blank(char ch)
     return ch == ' ' || ch == '\t';
 }
 
+/* Of the backslash in "\ # text", or SIZE_MAX. */
+static size_t backslash_comment(struct str s)
+{
+    for (size_t i = 0; i + 2 < s.len; i++) {
+        size_t k = i + 1;
+
+        while (k < s.len && is_blank(s.ptr[k])) {
+            k++;
+        }
+        if (s.ptr[i] == '\\' && k > i + 1 && k < s.len && s.ptr[k] == '#') {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
 /* "... \   " and "... \ # text": the backslash no longer joins the lines. */
 static void check_broken_continuation(struct files_ctx *c, uint32_t line)
 {
@@ -45,13 +61,7 @@ static void check_broken_continuation(struct files_ctx *c, uint32_t line)
         files_replace(c, base + end, base + s.len, STR(""));
         return;
     }
-    hash = str_find(s, STR("\\ #"), 0);
-    if (hash == SIZE_MAX) {
-        hash = str_find(s, STR("\\\t#"), 0);
-    }
-    if (hash == SIZE_MAX) {
-        hash = str_find(s, STR("\\  #"), 0);
-    }
+    hash = backslash_comment(s);
     if (hash != SIZE_MAX) {
         files_wrong(c, base + hash, "continuation-comment",
                     STR("a comment behind the line-continuation backslash"),
