@@ -2,6 +2,7 @@
 #include "app/command.h"
 #include "base/check.h"
 #include "doctor/files.h"
+#include "doctor/host.h"
 #include "doctor/log_check.h"
 #include "doctor/report.h"
 #include "doctor/rules.h"
@@ -50,11 +51,13 @@ static const struct option options[] = {
 };
 
 const struct option_set cmd_doctor_options = {
-    .usage = "kontor doctor --log FILE... [options]",
+    .usage = "kontor doctor [--log FILE... | --file FILE...] [options]",
     .about =
-        "Finds why an inference engine does not start or fails, from its log: cause, evidence,\n"
-        "fix, and how sure that is. Works on logs of vLLM and its vendor plug-ins, SGLang,\n"
-        "MindIE, llama.cpp, Docker and Kubernetes. Reads only; sends nothing.",
+        "Finds why an inference engine does not start or fails: from its log (--log), from the\n"
+        "files that start it (--file), or before the start from the host itself (neither).\n"
+        "Each answer has cause, evidence, fix, and how sure it is. Knows vLLM and its vendor\n"
+        "plug-ins, SGLang, MindIE, llama.cpp, Docker and Kubernetes. Reads only, sends nothing;\n"
+        "only --fix writes, and only beside the file.",
     .options = options,
     .n_options = ARRAY_COUNT(options),
     .epilog =
@@ -189,9 +192,12 @@ static enum status check_files(const struct request *q, struct error *err)
 
 static enum status check_host(const struct request *q, struct error *err)
 {
-    (void)q;
-    return error_set(err, E_UNSUPPORTED,
-                     "checks of this host are not built yet; name a log with --log FILE");
+    struct host_request r = {.root = option_string(q->values, "root"),
+                             .engine = option_string(q->values, "engine"),
+                             .model = option_string(q->values, "model"),
+                             .image = option_string(q->values, "image")};
+
+    return host_run(&r, q->report, err);
 }
 
 /* The checks in order; each adds to the report or says why it could not look. */
