@@ -38,6 +38,7 @@ build lib  openssl:openssl/evp.h libssl-dev            OpenSSL 3
 build lib  jansson:jansson.h     libjansson-dev        jansson
 build lib  yaml-0.1:yaml.h       libyaml-dev           libyaml
 test  lib  cmocka:cmocka.h       libcmocka-dev         cmocka
+test  lib  libpcre2-8:pcre2.h    libpcre2-dev          PCRE2 (kontor doctor reads logs)
 check cmd  clang                 clang                 clang 14
 check cmd  clang-format          clang-format          clang-format 14
 check cmd  clang-tidy            clang-tidy            clang-tidy 14

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SAMPLE_BYTES 65536                              // what the kind of a file is judged by
+#define SAMPLE_BYTES 65536                                // what the kind of a file is judged by
 #define CONVERTED_BYTES (3 * LOG_READER_BLOCK_BYTES + 64) // UTF-8 of a block, at most
-#define CONTROL_SHARE 20                                // 1 in 20 control characters: binary
+#define CONTROL_SHARE 20                                  // 1 in 20 control characters: binary
 
 struct log_reader {
     int fd;
@@ -33,10 +33,14 @@ static const struct {
 } formats[] = {
     {"\x1f\x8b", 2, "gzip; unpack it first (gunzip)"},
     {"\x28\xb5\x2f\xfd", 4, "zstd; unpack it first (zstd -d)"},
-    {"\xfd" "7zXZ", 5, "xz; unpack it first (unxz)"},
+    {"\xfd"
+     "7zXZ",
+     5, "xz; unpack it first (unxz)"},
     {"BZh", 3, "bzip2; unpack it first (bunzip2)"},
     {"PK\x03\x04", 4, "a zip archive; unpack it first"},
-    {"\x7f" "ELF", 4, "a program"},
+    {"\x7f"
+     "ELF",
+     4, "a program"},
     {"LPKSHHRH", 8, "a systemd journal; print it first (journalctl --file)"},
 };
 
@@ -117,7 +121,10 @@ static enum status open_file(struct log_reader *r, const char *path, struct erro
         r->fd = open(path, O_RDONLY | O_CLOEXEC);
     }
     if (r->fd < 0) {
-        return error_set(err, errno == ENOENT ? E_NOT_FOUND : errno == EACCES ? E_DENIED : E_IO,
+        return error_set(err,
+                         errno == ENOENT   ? E_NOT_FOUND
+                         : errno == EACCES ? E_DENIED
+                                           : E_IO,
                          "cannot be opened: %s", strerror(errno));
     }
     if (fstat(r->fd, &st) == 0 && S_ISDIR(st.st_mode)) {

@@ -11,19 +11,22 @@
 #define DEBUG_COLUMN_MAX 60
 #define FACT_NAMES_MAX 128
 #define ESCAPE_BYTES_MAX 16
+#define FACT_TRIES_MAX 2000 // lines; versions and models stand in the first of a log
 
 struct pattern_state {
-    struct rules_regex *regex; // owned; compiled when first needed
+    struct rules_regex *regex;  // owned; compiled when first needed
     struct log_scan_hits *hits; // owned; allocated at the first hit
-    uint64_t tried_line;       // line on which it was tried last, and up to which byte
+    uint64_t tried_line;        // line on which it was tried last, and up to which byte
     size_t tried_until;
     uint32_t fact_idx; // + 1; 0: belongs to a rule
-    bool broken;       // did not compile: never matches
+    uint32_t tries;    // of a fact's pattern
+    bool keeps_on;     // its last place matters: names with '_'
+    bool done;         // nothing more to learn from it, or it did not compile
 };
 
 struct log_scan {
-    const struct rules *rules;   // borrowed
-    struct rules_filter *filter; // owned
+    const struct rules *rules;    // borrowed
+    struct rules_filter *filter;  // owned
     struct pattern_state *states; // owned, [n_patterns]
     struct log_scan_fact *facts;  // owned, [FACT_NAMES_MAX]
     uint32_t n_facts;
@@ -62,6 +65,7 @@ enum status log_scan_create(const struct rules *r, struct log_scan **ret_scan, s
     for (uint32_t i = 0; i < r->n_facts; i++) {
         for (uint32_t k = 0; k < r->facts[i].n_patterns; k++) {
             s->states[r->facts[i].patterns[k]].fact_idx = i + 1;
+            s->states[r->facts[i].patterns[k]].keeps_on = r->facts[i].name.ptr[0] == '_';
         }
     }
     *ret_scan = s;
@@ -185,6 +189,7 @@ static void record(struct log_scan *s, uint32_t pattern_idx, struct str text,
         const struct rules_fact *f = &s->rules->facts[state->fact_idx - 1];
 
         add_value(s, f->name, f->value.len > 0 ? f->value : groups[1], s->line);
+        state->done = f->value.len > 0 && f->name.ptr[0] != '_'; // one place of it is enough
         return;
     }
     if (h == NULL) {
@@ -228,7 +233,8 @@ static size_t count_newlines(struct str s)
     return n;
 }
 
-/* Make [line_begin, line_end) the line around `at`; literals come in order, so it moves on only. */
+/* Make [line_begin, line_end) the line around `at`.  Literals come almost in order, so newlines are
+ * counted once; a literal that reaches a little back is counted from there. */
 static void go_to_line(struct log_scan *s, size_t at)
 {
     const char *newline;
@@ -245,6 +251,9 @@ static void go_to_line(struct log_scan *s, size_t at)
         s->counted = s->line_begin;
     }
     s->line = s->lines_before + 1;
+    if (s->line_begin < s->counted) {
+        s->line -= count_newlines(str_slice(s->block, s->line_begin, s->counted));
+    }
 }
 
 static void on_literal(void *user, uint32_t pattern_idx, size_t at)
@@ -258,8 +267,11 @@ static void on_literal(void *user, uint32_t pattern_idx, size_t at)
     size_t begin;
     size_t end;
 
+    if (state->done) {
+        return;
+    }
     go_to_line(s, at);
-    if (state->broken || (state->tried_line == s->line && at < state->tried_until) ||
+    if ((state->tried_line == s->line && at < state->tried_until) ||
         (state->hits != NULL && state->hits->times >= LOG_SCAN_TIMES_MAX)) {
         return;
     }
@@ -267,12 +279,13 @@ static void on_literal(void *user, uint32_t pattern_idx, size_t at)
     end = s->line_end - at > WINDOW_BYTES ? at + WINDOW_BYTES : s->line_end;
     state->tried_line = s->line;
     state->tried_until = end;
+    state->done = state->fact_idx > 0 && !state->keeps_on && ++state->tries > FACT_TRIES_MAX;
     line = str_slice(s->block, begin, end);
     if (p->skips_debug && is_debug(line)) {
         return;
     }
     if (state->regex == NULL && rules_regex_create(p->regex, &state->regex, &err) != OK) {
-        state->broken = true;
+        state->done = true;
         return;
     }
     if (line.len > 0 && line.ptr[line.len - 1] == '\r') {

@@ -14,12 +14,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOG_SCAN_LINES_KEPT 16     // of the first hits, and as many of the last
-#define LOG_SCAN_TIMES_MAX 10000   // counting stops there
-#define LOG_SCAN_EVIDENCE_MAX 400  // bytes
-#define LOG_SCAN_CAPTURE_MAX 96    // bytes
+#define LOG_SCAN_LINES_KEPT 16    // of the first hits, and as many of the last
+#define LOG_SCAN_TIMES_MAX 10000  // counting stops there
+#define LOG_SCAN_EVIDENCE_MAX 400 // bytes
+#define LOG_SCAN_CAPTURE_MAX 96   // bytes
 #define LOG_SCAN_CAPTURES 4
-#define LOG_SCAN_VALUES_MAX 8      // different values of one fact
+#define LOG_SCAN_VALUES_MAX 8 // different values of one fact
 
 /* One place where a pattern matched. */
 struct log_scan_place {

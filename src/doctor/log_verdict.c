@@ -196,7 +196,8 @@ static void append_fact(struct buf *out, const struct log_scan *s, struct str in
     }
 }
 
-/* "{1}" is a capture of the match, "{fact:vllm|this version}" a fact or the words behind the bar. */
+/* "{1}" is a capture of the match, "{fact:vllm|this version}" a fact or the words behind the
+ * bar. */
 static void expand(struct buf *out, const struct log_scan *s, const struct log_scan_place *p,
                    struct str text)
 {
@@ -242,18 +243,17 @@ static void add_finding(const struct log_scan *s, const struct candidate *c, str
         buf_init(&texts[k], TEXT_BYTES_MAX);
         expand(&texts[k], s, c->place, sources[k]);
     }
-    report_add(report, &(struct finding){
-                           .state = FINDING_PROBLEM,
-                           .grade = c->rule->grade,
-                           .id = c->rule->id,
-                           .title = buf_str(&texts[0]),
-                           .cause = buf_str(&texts[1]),
-                           .fix = buf_str(&texts[2]),
-                           .confirm = buf_str(&texts[3]),
-                           .file = file,
-                           .line = c->place->line,
-                           .evidence = {c->place->evidence, c->place->evidence_len},
-                           .times = c->times});
+    report_add(report, &(struct finding){.state = FINDING_PROBLEM,
+                                         .grade = c->rule->grade,
+                                         .id = c->rule->id,
+                                         .title = buf_str(&texts[0]),
+                                         .cause = buf_str(&texts[1]),
+                                         .fix = buf_str(&texts[2]),
+                                         .confirm = buf_str(&texts[3]),
+                                         .file = file,
+                                         .line = c->place->line,
+                                         .evidence = {c->place->evidence, c->place->evidence_len},
+                                         .times = c->times});
     for (int k = 0; k < 4; k++) {
         buf_done(&texts[k]);
     }

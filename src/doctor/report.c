@@ -99,8 +99,8 @@ void report_add(struct report *r, const struct finding *f)
 void report_add_related(struct report *r, struct str id, struct str title, uint64_t line)
 {
     if (r->n_findings > 0 && r->n_related < RELATED_MAX) {
-        r->related[r->n_related++] = (struct related){r->n_findings - 1, copy(r, id),
-                                                      copy(r, title), line};
+        r->related[r->n_related++] =
+            (struct related){r->n_findings - 1, copy(r, id), copy(r, title), line};
     }
 }
 
@@ -279,8 +279,7 @@ static void append_verdict(const struct report *r, struct buf *out)
                    r->n_by_state[FINDING_PROBLEM] == 1 ? "" : "s");
     } else if (r->n_by_state[FINDING_UNKNOWN] > 0) {
         buf_printf(out, "No problem found; %u question%s could not be answered.",
-                   r->n_by_state[FINDING_UNKNOWN],
-                   r->n_by_state[FINDING_UNKNOWN] == 1 ? "" : "s");
+                   r->n_by_state[FINDING_UNKNOWN], r->n_by_state[FINDING_UNKNOWN] == 1 ? "" : "s");
     } else {
         buf_append_c(out, "No problem found.");
     }
@@ -341,8 +340,7 @@ static void json_finding(const struct report *r, uint32_t idx, struct buf *out)
 
     buf_printf(out, "{\"state\": \"%s\"", states[f->state]);
     if (f->state == FINDING_PROBLEM) {
-        buf_printf(out, ", \"grade\": \"%s\"",
-                   f->grade == FINDING_CERTAIN ? "certain" : "likely");
+        buf_printf(out, ", \"grade\": \"%s\"", f->grade == FINDING_CERTAIN ? "certain" : "likely");
     }
     json_member(out, "id", f->id);
     json_member(out, "title", f->title);

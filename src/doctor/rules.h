@@ -16,9 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RULES_MAX 1024           // rules and facts of all files together
-#define RULES_PATTERNS_MAX 4096  // patterns of all files together
-#define RULES_LITERALS_MAX 24    // alternatives of one pattern
+#define RULES_MAX 1024          // rules and facts of all files together
+#define RULES_PATTERNS_MAX 4096 // patterns of all files together
+#define RULES_LITERALS_MAX 24   // alternatives of one pattern
 #define RULES_LITERAL_BYTES_MIN 5
 #define RULES_LITERAL_BYTES_MAX 40
 #define RULES_PATTERNS_PER_RULE_MAX 24
@@ -35,9 +35,9 @@ struct rules_pattern {
 };
 
 enum rules_test_op {
-    RULES_IS,    // equal, without case
-    RULES_HAS,   // contains, without case
-    RULES_LT,    // versions
+    RULES_IS,  // equal, without case
+    RULES_HAS, // contains, without case
+    RULES_LT,  // versions
     RULES_LE,
     RULES_GT,
     RULES_GE,

@@ -7,9 +7,9 @@ static const struct {
     const char *name;
     struct str (*text)(void);
 } files[] = {
-    {"facts.rules", rules_builtin_facts},         {"ascend.rules", rules_builtin_ascend},
-    {"nvidia.rules", rules_builtin_nvidia},       {"cambricon.rules", rules_builtin_cambricon},
-    {"mthreads.rules", rules_builtin_mthreads},   {"engine.rules", rules_builtin_engine},
+    {"facts.rules", rules_builtin_facts},       {"ascend.rules", rules_builtin_ascend},
+    {"nvidia.rules", rules_builtin_nvidia},     {"cambricon.rules", rules_builtin_cambricon},
+    {"mthreads.rules", rules_builtin_mthreads}, {"engine.rules", rules_builtin_engine},
     {"host.rules", rules_builtin_host},
 };
 

@@ -41,16 +41,50 @@ static uint32_t hash(uint32_t group)
     return group * MULTIPLIER;
 }
 
+/* How common a byte is in logs, roughly. */
+static uint32_t commonness(char c)
+{
+    if (strchr("etaoinsr ", c) != NULL) {
+        return 8;
+    }
+    if (strchr("lhdcumpfgINFORE.-=:/_01", c) != NULL) {
+        return 4;
+    }
+    return 1;
+}
+
+/* Where the rarest five bytes of a literal begin: they are what the bitmap is asked for. */
+static uint32_t rarest(struct str literal)
+{
+    uint32_t best = 0;
+    uint32_t best_cost = UINT32_MAX;
+
+    for (size_t at = 0; at + RULES_LITERAL_BYTES_MIN <= literal.len; at++) {
+        uint32_t cost = 0;
+
+        for (size_t i = at; i < at + RULES_LITERAL_BYTES_MIN; i++) {
+            cost += commonness(literal.ptr[i]);
+        }
+        if (cost < best_cost) {
+            best = u32_from_size(at);
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
 static void enter(struct rules_filter *f, struct str literal, uint32_t pattern_idx, bool nocase)
 {
-    for (uint32_t offset = 0; offset < 2; offset++) {
+    uint32_t begin = rarest(literal);
+
+    for (uint32_t offset = begin; offset < begin + 2; offset++) {
         uint32_t group = load_group(literal.ptr + offset);
         uint32_t bit = hash(group) >> (32 - MAP_BITS);
         uint32_t *head = &f->heads[hash(group) >> (32 - TABLE_BITS)];
 
         f->map[bit / 64] |= UINT64_C(1) << (bit % 64);
-        f->entries[f->n_entries] = (struct entry){literal, pattern_idx, group,
-                                                  offset,  *head,       nocase};
+        f->entries[f->n_entries] =
+            (struct entry){literal, pattern_idx, group, offset, *head, nocase};
         *head = ++f->n_entries;
     }
 }

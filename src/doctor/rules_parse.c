@@ -125,11 +125,12 @@ static void begin_fact(struct parse *p, struct str rest)
         return;
     }
     p->fact = &p->r->facts[p->r->n_facts++];
-    *p->fact = (struct rules_fact){
-        .name = copy(p, str_trim(str_slice(rest, 0, equals))),
-        .value = equals == SIZE_MAX ? STR("")
-                                    : copy(p, str_trim(str_slice(rest, equals + 1, rest.len))),
-        .line = p->line_number};
+    *p->fact =
+        (struct rules_fact){.name = copy(p, str_trim(str_slice(rest, 0, equals))),
+                            .value = equals == SIZE_MAX
+                                         ? STR("")
+                                         : copy(p, str_trim(str_slice(rest, equals + 1, rest.len))),
+                            .line = p->line_number};
     if (p->fact->name.len == 0) {
         fault_here(p, "a fact needs a name", rest);
     }
@@ -157,10 +158,11 @@ static uint32_t add_pattern(struct parse *p, struct str rest, bool skips_debug)
         return UINT32_MAX;
     }
     if (!rules_literals(r->arena, slot->regex, slot)) {
-        fault_here(p,
-                   "each alternative of a pattern needs 5 bytes of fixed text in a row, and there may "
-                   "be 24 alternatives",
-                   rest);
+        fault_here(
+            p,
+            "each alternative of a pattern needs 5 bytes of fixed text in a row, and there may "
+            "be 24 alternatives",
+            rest);
         return UINT32_MAX;
     }
     return r->n_patterns++;
@@ -217,8 +219,10 @@ static void add_test(struct parse *p, struct str rest, bool negated)
     }
     for (size_t i = 0; i < ARRAY_COUNT(ops); i++) {
         if (str_eq(op, str_from_c(ops[i].word)) && (rest.len > 0) == (ops[i].op != RULES_KNOWN)) {
-            p->rule->tests[p->rule->n_tests++] = (struct rules_test){
-                .name = copy(p, name), .value = copy(p, rest), .op = ops[i].op, .negated = negated};
+            p->rule->tests[p->rule->n_tests++] = (struct rules_test){.name = copy(p, name),
+                                                                     .value = copy(p, rest),
+                                                                     .op = ops[i].op,
+                                                                     .negated = negated};
             return;
         }
     }
