@@ -41,7 +41,7 @@ static void check_llama_make(struct files_ctx *c, const struct dockerfile *f,
                 has(r->plain, "LLAMA_CUBLAS=1") || stage_has(f, r->stage, "GGML_CUDA=1") ||
                 stage_has(f, r->stage, "LLAMA_CUDA=1");
     bool make = has(r->plain, "make ") || str_ends(r->plain, STR("make"));
-    bool cmake = has(r->plain, "cmake");
+    bool cmake = has(r->plain, "cmake") || has(r->plain, "CMAKE_ARGS");
 
     if (cuda && make && !cmake && !stage_has(f, r->stage, "stubs")) {
         files_wrong(c, r->at, "build-needs-libcuda",
@@ -62,7 +62,8 @@ static void check_llama_make(struct files_ctx *c, const struct dockerfile *f,
     }
     if (cmake &&
         (has(r->plain, "-DGGML_CUDA=ON") || has(r->plain, "-DGGML_CUDA=on") ||
-         has(r->plain, "-DGGML_CUDA=1") || has(r->plain, "-DLLAMA_CUDA=ON")) &&
+         has(r->plain, "-DGGML_CUDA=1") || has(r->plain, "-DLLAMA_CUDA=ON") ||
+         has(r->plain, "-DLLAMA_CUDA=on") || has(r->plain, "-DLLAMA_CUBLAS=")) &&
         !stage_has(f, r->stage, "stubs") && !stage_has(f, r->stage, "allow-shlib-undefined") &&
         !has(r->plain, "BUILD_SHARED_LIBS=OFF") && !has(r->plain, "GGML_BACKEND_DL=ON")) {
         files_likely(c, r->at, "build-needs-libcuda",
@@ -186,6 +187,13 @@ static void check_cuda_arch(struct files_ctx *c, const struct dockerfile *f,
                                    needs[i].name),
                         files_text(c, "Use a base image with CUDA %s or newer.", needs[i].name));
         }
+    }
+    if (has(r->plain, "CUDA_ARCHITECTURES=native") || has(r->plain, "CUDA_DOCKER_ARCH=native")) {
+        files_wrong(c, r->at, "build-arch-native",
+                    STR("the CUDA build asks the machine for its card"),
+                    STR("`native` needs a GPU while compiling; a build sees none (\"native, but no "
+                        "GPU was detected\")."),
+                    STR("Name the architectures: -DCMAKE_CUDA_ARCHITECTURES=\"80;86;89;90\"."));
     }
     if (compiles && (has(base, "-runtime") || has(base, "-base")) &&
         !stage_has(f, r->stage, "cuda-toolkit") && !stage_has(f, r->stage, "cuda-nvcc")) {

@@ -482,9 +482,15 @@ static bool shape_of(struct str path, struct shape *ret_shape)
     for (uint32_t i = 0; i < shape_count(); i++) {
         struct str name = str_from_c(shape_at(i)->name);
 
-        if (name.len > best && name.len <= n && memcmp(name.ptr, lower, name.len) == 0) {
+        bool longer = name.len <= n && memcmp(name.ptr, lower, name.len) == 0;
+        bool shorter = n >= 8 && n < name.len && memcmp(name.ptr, lower, n) == 0;
+
+        if (longer && name.len > best) {
             *ret_shape = *shape_at(i);
             best = (uint32_t)name.len;
+        } else if (shorter && best == 0) { // glm-4-9b for glm-4-9b-chat
+            *ret_shape = *shape_at(i);
+            best = 1;
         }
     }
     return best > 0;

@@ -120,9 +120,9 @@ static bool is_plain_pip(const struct files_command *cmd)
 static void check_interpreter(struct files_ctx *c, const struct files_command *cmd,
                               struct str installed)
 {
-    if (installed.len == 0 || !is_plain_pip(cmd) || files_has_text(c->text, "-m venv") || files_has_text(c->text, "virtualenv") ||
-        files_has_text(c->text, "update-alternatives") || files_has_text(c->text, "get-pip") ||
-        files_has_text(c->text, "ln -s")) {
+    if (installed.len == 0 || !is_plain_pip(cmd) || files_has_text(c->text, "-m venv") ||
+        files_has_text(c->text, "virtualenv") || files_has_text(c->text, "update-alternatives") ||
+        files_has_text(c->text, "get-pip") || files_has_text(c->text, "ln -s")) {
         return;
     }
     files_wrong(c, cmd->words[0].begin, "pip-interpreter",

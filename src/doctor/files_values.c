@@ -89,7 +89,7 @@ bool files_bytes(struct str s, uint64_t *ret_bytes)
             return false;
         }
     }
-    if (v > UINT64_MAX >> 41) {
+    if (v > UINT64_MAX >> shift) {
         return false;
     }
     *ret_bytes = v << shift;

@@ -504,6 +504,28 @@ static void join_command(struct files_ctx *c, const struct yaml_node *container,
     }
 }
 
+/* Tensor parallel over shares of cards: the fast all-reduce needs whole ones. */
+static void check_shared_ranks(struct files_ctx *c, const struct yaml_node *limits,
+                               const struct files_container *k)
+{
+    bool shared = compose_yaml_get(limits, "nvidia.com/gpumem") != NULL ||
+                  compose_yaml_get(limits, "nvidia.com/gpumem-percentage") != NULL;
+    bool off = false;
+
+    for (uint32_t i = 0; i < k->command.n_words; i++) {
+        off = off || files_has_text(k->command.words[i].text, "disable-custom-all-reduce");
+    }
+    if (shared && !off && k->engine == ENGINE_VLLM && files_command_ranks(&k->command) > 1) {
+        files_likely(c, limits->begin, "shared-all-reduce",
+                     STR("tensor parallel over shares of GPUs with the custom all-reduce"),
+                     STR("The custom all-reduce exchanges memory between processes by CUDA IPC, "
+                         "which the sharing layer does not pass on: \"invalid argument\" in "
+                         "custom_all_reduce while graphs are captured."),
+                     STR("Add --disable-custom-all-reduce, or give whole GPUs."),
+                     STR("The log names custom_all_reduce."));
+    }
+}
+
 static void check_container(struct files_ctx *c, const struct yaml_node *n, const struct pod *p)
 {
     struct files_container k = {.kind = FILES_MANIFEST, .at = n->begin};
@@ -532,6 +554,7 @@ static void check_container(struct files_ctx *c, const struct yaml_node *n, cons
         check_ascend_rights(c, n, p);
     }
     check_unknown_user(c, n, p, &k);
+    check_shared_ranks(c, compose_yaml_get(compose_yaml_get(n, "resources"), "limits"), &k);
     check_probes(c, n, &k);
 }
 
