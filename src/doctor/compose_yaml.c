@@ -246,36 +246,27 @@ MUST_USE enum status compose_yaml_read(struct files_ctx *c, struct yaml_file *re
     return rc;
 }
 
-struct yaml_node *compose_yaml_get(const struct yaml_node *map, const char *key)
+/* Own members only. */
+static struct yaml_node *member(const struct yaml_node *map, struct str key)
 {
-    struct yaml_node *merged = NULL;
-
-    if (map == NULL || map->kind != YAML_MAP) {
-        return NULL;
-    }
-    for (uint32_t i = 0; i < map->n; i++) {
-        const struct yaml_node *k = map->keys[i];
-
-        if (k->kind != YAML_TEXT) {
-            continue;
-        }
-        if (str_eq(k->text, str_from_c(key))) {
+    for (uint32_t i = 0; map->kind == YAML_MAP && i < map->n; i++) {
+        if (map->keys[i]->kind == YAML_TEXT && str_eq(map->keys[i]->text, key)) {
             return map->items[i];
         }
-        if (str_eq(k->text, STR("<<"))) {
-            struct yaml_node *from = map->items[i];
+    }
+    return NULL;
+}
 
-            if (from->kind == YAML_MAP && from != map) {
-                for (uint32_t m = 0; m < from->n && merged == NULL; m++) {
-                    if (from->keys[m]->kind == YAML_TEXT &&
-                        str_eq(from->keys[m]->text, str_from_c(key))) {
-                        merged = from->items[m];
-                    }
-                }
-            }
+struct yaml_node *compose_yaml_get(const struct yaml_node *map, const char *key)
+{
+    struct yaml_node *found = map == NULL ? NULL : member(map, str_from_c(key));
+
+    for (uint32_t i = 0; map != NULL && map->kind == YAML_MAP && found == NULL && i < map->n; i++) {
+        if (map->keys[i]->kind == YAML_TEXT && str_eq(map->keys[i]->text, STR("<<"))) {
+            found = member(map->items[i], str_from_c(key));
         }
     }
-    return merged;
+    return found;
 }
 
 struct str compose_yaml_text(const struct yaml_node *map, const char *key)

@@ -155,6 +155,38 @@ void files_replace(struct files_ctx *c, size_t begin, size_t end, struct str wit
     c->n_edits++;
 }
 
+static void trim_end(struct buf *b, const char *bytes)
+{
+    while (b->len > 0 && strchr(bytes, b->ptr[b->len - 1]) != NULL) {
+        b->len--;
+    }
+}
+
+/* A line with marks of removal: without them; when nothing else is on it, it goes. */
+static void close_gap(struct str line, struct buf *out)
+{
+    size_t before = out->len;
+    struct str kept;
+
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] != '\x01') {
+            buf_append_byte(out, line.ptr[i]);
+        }
+    }
+    kept = str_trim((struct str){out->ptr + before, out->len - before});
+    if (str_eq(kept, STR("\\"))) {
+        out->len = before;
+    } else if (kept.len == 0) { // the command ends with the line above
+        out->len = before;
+        trim_end(out, "\n ");
+        if (out->len > 0 && out->ptr[out->len - 1] == '\\') {
+            out->len--;
+            trim_end(out, " ");
+        }
+        buf_append_c(out, out->len > 0 ? "\n" : "");
+    }
+}
+
 /* Lines that a removal emptied go; so does the backslash that led to them. */
 static void close_gaps(struct str text, struct buf *out)
 {
@@ -168,31 +200,7 @@ static void close_gaps(struct str text, struct buf *out)
         if (str_find_byte(line, '\x01', 0) == SIZE_MAX) {
             buf_append_str(out, line);
         } else {
-            size_t before = out->len;
-            struct str kept;
-
-            for (size_t i = 0; i < line.len; i++) {
-                if (line.ptr[i] != '\x01') {
-                    buf_append_byte(out, line.ptr[i]);
-                }
-            }
-            kept = str_trim((struct str){out->ptr + before, out->len - before});
-            if (kept.len == 0 || str_eq(kept, STR("\\"))) {
-                out->len = before;
-                while (kept.len == 0 && out->len > 0 &&
-                       (out->ptr[out->len - 1] == '\n' || out->ptr[out->len - 1] == ' ')) {
-                    out->len--;
-                }
-                if (kept.len == 0 && out->len > 0 && out->ptr[out->len - 1] == '\\') {
-                    out->len--;
-                    while (out->len > 0 && out->ptr[out->len - 1] == ' ') {
-                        out->len--;
-                    }
-                }
-                if (kept.len == 0 && out->len > 0) {
-                    buf_append_byte(out, '\n');
-                }
-            }
+            close_gap(line, out);
         }
         at = next;
     }
