@@ -165,7 +165,6 @@ static void check_ascend(struct files_ctx *c, const struct files_container *k)
     bool numbered = false;
     bool by_runtime = str_eq(k->runtime, STR("ascend"));
     const struct files_env *visible = files_env_find(k->env, k->n_env, "ASCEND_VISIBLE_DEVICES");
-    const struct files_env *process = files_env_find(k->env, k->n_env, "ASCEND_RT_VISIBLE_DEVICES");
 
     for (uint32_t i = 0; i < k->n_nodes; i++) {
         numbered =
@@ -198,13 +197,66 @@ static void check_ascend(struct files_ctx *c, const struct files_container *k)
                         "it there are none."),
                     STR("Set ASCEND_VISIBLE_DEVICES=0-7 (physical ids of /dev/davinciN)."));
     }
-    if (visible != NULL && process != NULL && process->value.len > 0 && process->known &&
-        process->value.ptr[0] != '0' && str_eq(process->value, visible->value)) {
+}
+
+/* "0,2-4": how many ids, and the largest; false for names and variables. */
+static bool read_ids(const struct files_env *e, uint64_t *ret_n, uint64_t *ret_max)
+{
+    uint64_t n = 0;
+    uint64_t max = 0;
+    size_t at = 0;
+
+    while (e->known && at < e->value.len && n < 1024) {
+        struct str rest = str_slice(e->value, at, e->value.len);
+        struct str item = str_slice(rest, 0, str_find_byte(rest, ',', 0));
+        size_t dash = str_find_byte(item, '-', 0);
+        uint64_t low = 0;
+        uint64_t high = 0;
+
+        if (str_to_u64(str_trim(str_slice(item, 0, dash)), &low) != OK ||
+            (dash != SIZE_MAX &&
+             str_to_u64(str_trim(str_slice(item, dash + 1, item.len)), &high) != OK)) {
+            return false;
+        }
+        high = dash == SIZE_MAX ? low : high;
+        n += high >= low && high - low < 1024 ? high - low + 1 : 1;
+        max = high > max ? high : max;
+        at += item.len + 1;
+    }
+    *ret_n = n;
+    *ret_max = max;
+    return n > 0;
+}
+
+/* The process counts the devices of its container from 0. */
+static void check_renumbered(struct files_ctx *c, const struct files_container *k)
+{
+    static const char *const pairs[][2] = {
+        {"ASCEND_RT_VISIBLE_DEVICES", "ASCEND_VISIBLE_DEVICES"},
+        {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"},
+        {"MUSA_VISIBLE_DEVICES", "MTHREADS_VISIBLE_DEVICES"},
+        {"MLU_VISIBLE_DEVICES", "CAMBRICON_VISIBLE_DEVICES"},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(pairs); i++) {
+        const struct files_env *process = files_env_find(k->env, k->n_env, pairs[i][0]);
+        const struct files_env *runtime = files_env_find(k->env, k->n_env, pairs[i][1]);
+        uint64_t given = k->n_gpus;
+        uint64_t n = 0;
+        uint64_t max = 0;
+        uint64_t unused = 0;
+        bool known = k->n_gpus_known || (runtime != NULL && read_ids(runtime, &given, &unused));
+
+        if (process == NULL || !known || given == 0 || !read_ids(process, &n, &max) ||
+            max < given) {
+            continue;
+        }
         files_wrong(c, process->at, "visible-devices-renumber",
-                    STR("physical ids in ASCEND_RT_VISIBLE_DEVICES"),
-                    STR("Inside the container the devices that the runtime handed in are counted "
-                        "from 0 again; the physical ids are out of range there."),
-                    STR("Number from 0 (0,1,2,3), or leave ASCEND_RT_VISIBLE_DEVICES out."));
+                    files_text(c, "%s names device %u of %u", pairs[i][0], (unsigned)max,
+                               (unsigned)given),
+                    STR("Inside the container the devices that were handed in are counted from 0 "
+                        "again; the host's (physical) ids are out of range there."),
+                    files_text(c, "Number from 0, or leave %s out.", pairs[i][0]));
     }
 }
 
@@ -352,6 +404,7 @@ void files_container_check(struct files_ctx *c, struct files_container *k)
     check_model_path(c, k);
     check_cpu_image(c, k);
     check_no_device(c, k);
+    check_renumbered(c, k);
     if (k->vendors & VENDOR_ASCEND) {
         check_ascend(c, k);
     }

@@ -407,6 +407,28 @@ static void check_unknown_user(struct files_ctx *c, const struct yaml_node *cont
                  STR("`getent passwd` in the container prints nothing for this uid."));
 }
 
+/* A root folder that cannot be written, and no place for caches and temporary files. */
+static void check_read_only(struct files_ctx *c, const struct yaml_node *container,
+                            const struct files_container *k)
+{
+    const struct yaml_node *own = compose_yaml_get(container, "securityContext");
+    const struct yaml_node *flag = compose_yaml_get(own, "readOnlyRootFilesystem");
+    bool writable = false;
+
+    for (uint32_t i = 0; i < k->n_mounts; i++) {
+        writable = writable || str_starts(k->mounts[i], STR("/tmp"));
+    }
+    if (text_is(flag, "true") && k->engine != ENGINE_NONE && k->engine != ENGINE_LLAMA &&
+        !writable) {
+        files_wrong(c, flag->begin, "read-only-root", STR("the engine cannot write anywhere"),
+                    STR("Engines write compiled kernels, sockets and caches to /tmp and the home "
+                        "folder; with a read-only root and no volume there they stop with \"read-"
+                        "only file system\"."),
+                    STR("Mount an emptyDir at /tmp and at the cache folder (HOME), or drop "
+                        "readOnlyRootFilesystem."));
+    }
+}
+
 static uint64_t number_of(const struct yaml_node *map, const char *key, uint64_t otherwise)
 {
     uint64_t v = otherwise;
@@ -554,6 +576,7 @@ static void check_container(struct files_ctx *c, const struct yaml_node *n, cons
         check_ascend_rights(c, n, p);
     }
     check_unknown_user(c, n, p, &k);
+    check_read_only(c, n, &k);
     check_shared_ranks(c, compose_yaml_get(compose_yaml_get(n, "resources"), "limits"), &k);
     check_probes(c, n, &k);
 }

@@ -318,6 +318,24 @@ static void check_visible_count(struct files_ctx *c, const struct files_command 
     }
 }
 
+/* Prefill and decode apart on Ascend: both sides meet at an address that must be given. */
+static void check_store_url(struct files_ctx *c, const struct files_command *cmd)
+{
+    const struct files_word *w = files_command_value(cmd, "--disaggregation-transfer-backend");
+
+    if (w != NULL && str_eq(w->text, STR("ascend")) &&
+        str_find(c->text, STR("ASCEND_MF_STORE_URL"), 0) == SIZE_MAX) {
+        files_likely(
+            c, w->begin, "store-url-missing",
+            STR("the ascend transfer backend without ASCEND_MF_STORE_URL"),
+            STR("Prefill and decode nodes meet at the address in this variable; without it "
+                "the transfer engine does not start."),
+            STR("export ASCEND_MF_STORE_URL=tcp://ADDRESS:PORT of the prefill node, the "
+                "same on all nodes, before the server starts."),
+            STR("The variable is not set by whoever calls this script either."));
+    }
+}
+
 void script_judge(struct files_ctx *c, const struct script_commands *cmds,
                   const struct files_container *k)
 {
@@ -339,6 +357,7 @@ void script_judge(struct files_ctx *c, const struct script_commands *cmds,
             files_command_check(c, cmd, k);
             if (files_command_engine(cmd, &first) != ENGINE_NONE) {
                 check_visible_count(c, cmd, env, n_env);
+                check_store_url(c, cmd);
             }
         }
     }

@@ -63,6 +63,13 @@ static void take_gpus(struct files_ctx *c, struct files_container *k, const stru
         k->n_gpus = n;
         k->n_gpus_known = true;
     }
+    if (files_has_text(v, "device=")) {
+        k->n_gpus = 1;
+        k->n_gpus_known = true;
+        for (size_t i = 0; i < v.len; i++) {
+            k->n_gpus += v.ptr[i] == ',';
+        }
+    }
     if (str_starts(v, STR("device=")) && str_find_byte(v, ',', 0) != SIZE_MAX) {
         files_wrong(c, w->begin, "gpus-quotes",
                     STR("--gpus device=... with a comma needs quotes inside the quotes"),

@@ -201,6 +201,22 @@ static const struct row rows[] = {
      "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: a/b:1\n      command: "
      "[vllm, serve, /m]\n      livenessProbe: {httpGet: {path: /health, port: 8000}}\n",
      "probe-start", NULL},
+    {"p.yaml",
+     "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: a/b:1\n      command: [vllm, "
+     "serve, /m]\n      securityContext: {readOnlyRootFilesystem: true}\n",
+     "read-only-root", NULL},
+    {"p.yaml",
+     "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: a/b:1\n      env: [{name: "
+     "CUDA_VISIBLE_DEVICES, value: \"2,3\"}]\n      resources: {limits: {nvidia.com/gpu: 2}}\n",
+     "visible-devices-renumber", NULL},
+    {"compose.yml",
+     SERVICE NPU "    runtime: ascend\n    environment: [\"ASCEND_VISIBLE_DEVICES=4-5\", "
+                 "\"ASCEND_RT_VISIBLE_DEVICES=4,5\"]\n",
+     "visible-devices-renumber", NULL},
+    {"a.sh",
+     SH
+     "python3 -m sglang.launch_server --model-path /m --disaggregation-transfer-backend ascend\n",
+     "store-url-missing", NULL},
     /* .env */
     {".env", "export A=b\n", "env-export", "A=b\n"},
     {".env", "A = b\n", "assignment-blank", "A=b"},
