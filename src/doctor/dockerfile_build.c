@@ -41,7 +41,7 @@ static void check_llama_make(struct files_ctx *c, const struct dockerfile *f,
                 has(r->plain, "LLAMA_CUBLAS=1") || stage_has(f, r->stage, "GGML_CUDA=1") ||
                 stage_has(f, r->stage, "LLAMA_CUDA=1");
     bool make = has(r->plain, "make ") || str_ends(r->plain, STR("make"));
-    bool cmake = has(r->plain, "cmake") || has(r->plain, "CMAKE_ARGS");
+    bool cmake = has(r->plain, "cmake");
 
     if (cuda && make && !cmake && !stage_has(f, r->stage, "stubs")) {
         files_wrong(c, r->at, "build-needs-libcuda",

@@ -56,8 +56,13 @@ static enum files_kind yaml_kind(struct str text)
         has_line(text, "version:", false)) {
         return FILES_COMPOSE;
     }
-    return has_line(text, "apiVersion:", true) || has_line(text, "spec:", false) ? FILES_MANIFEST
-                                                                                 : FILES_COMPOSE;
+    if (has_line(text, "apiVersion:", true) || has_line(text, "spec:", false)) {
+        return FILES_MANIFEST;
+    }
+    /* brackets or a tab first: what it was meant to be shows in the reading */
+    return str_find(text, STR("services:"), 0) != SIZE_MAX || str_starts(text, STR("["))
+               ? FILES_COMPOSE
+               : FILES_UNKNOWN;
 }
 
 static bool looks_like_dotenv(struct str text)

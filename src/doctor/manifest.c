@@ -84,12 +84,11 @@ static const struct {
     {"nvidia.com/gpumem-percentage", 1, 100, "percent of the card's memory", "50 for half a card"},
     {"nvidia.com/gpucores", 0, 100, "percent of the card", "50 for half a card"},
     {"nvidia.com/gpumem", 256, 1000000, "MB of device memory", "8192 for 8 GB"},
-    {"-memory", 256, 1000000, "MB of device memory", "8192 for 8 GB"},
     {"mthreads.com/sgpu-memory", 1, 256, "blocks of 512 MiB", "32 for 16 GiB"},
     {"mthreads.com/sgpu-core", 1, 16, "sixteenths of the card", "8 for half a card"},
     {"hygon.com/dcumem", 256, 1000000, "MB of device memory", "8192 for 8 GB"},
     {"hygon.com/dcucores", 1, 100, "percent of the card", "50 for half a card"},
-    {"huawei.com/Ascend910-core", 1, 100, "cores", "10"},
+    {"-memory", 256, 1000000, "MB of device memory", "8192 for 8 GB"},
 };
 
 static void check_unit(struct files_ctx *c, const struct yaml_node *key, const struct yaml_node *v)
@@ -136,7 +135,9 @@ static bool is_device_resource(struct str key)
 static bool counts_devices(struct str key)
 {
     return is_device_resource(key) && !str_ends(key, STR("-memory")) &&
-           !str_ends(key, STR("-core")) && str_find(key, STR("gpumem"), 0) == SIZE_MAX &&
+           !str_ends(key, STR("-core")) && str_find(key, STR("vmemory"), 0) == SIZE_MAX &&
+           str_find(key, STR("vcore"), 0) == SIZE_MAX &&
+           str_find(key, STR("gpumem"), 0) == SIZE_MAX &&
            str_find(key, STR("cores"), 0) == SIZE_MAX &&
            str_find(key, STR("smlu"), 0) == SIZE_MAX && str_find(key, STR("sgpu"), 0) == SIZE_MAX &&
            str_find(key, STR("dcumem"), 0) == SIZE_MAX;

@@ -145,15 +145,35 @@ static void check_open_quote(struct files_ctx *c, const struct script_commands *
 }
 
 /* `NAME = value` and a flag that stands alone at the start of a command. */
+static bool is_docker_run(const struct files_command *cmd, uint32_t *ret_first);
+
+/* A command whose flags people spread over lines, or a line already lost to one. */
+static bool takes_flags(const struct files_command *cmd)
+{
+    uint32_t first = 0;
+
+    return files_command_engine(cmd, &first) != ENGINE_NONE || is_docker_run(cmd, &first) ||
+           str_starts(cmd->words[0].text, STR("--"));
+}
+
+/* for ((i = 0; ...)) */
+static bool in_arithmetic(const struct files_ctx *c, size_t at)
+{
+    return at > 0 && c->text.ptr[at - 1] == '(';
+}
+
 static void check_odd_command(struct files_ctx *c, const struct files_command *cmd,
                               const struct files_command *before)
 {
     struct str w = cmd->words[0].text;
     bool export = str_eq(w, STR("export"));
     uint32_t n = export ? 1 : 0;
+    size_t end = cmd->words[0].end;
+    char follow = end < c->text.len ? c->text.ptr[end] : ' ';
 
     if (cmd->n_words > n + 1 && str_eq(cmd->words[n + 1].text, STR("=")) && !str_eq(w, STR("[")) &&
-        !str_eq(w, STR("test")) && !str_eq(w, STR("[["))) {
+        !str_eq(w, STR("test")) && !str_eq(w, STR("[[")) &&
+        !in_arithmetic(c, cmd->words[n].begin)) {
         files_wrong(c, cmd->words[n].begin, "assignment-blank",
                     files_text(c, "blanks around = in the assignment of %.*s",
                                STR_ARG(str_slice(cmd->words[n].text, 0, 60))),
@@ -165,7 +185,7 @@ static void check_odd_command(struct files_ctx *c, const struct files_command *c
         }
     }
     if (w.len > 2 && w.ptr[0] == '-' && w.ptr[1] == '-' && before != NULL &&
-        before->after == '\n') {
+        before->after == '\n' && takes_flags(before) && follow != ')' && follow != '|') {
         files_wrong(c, cmd->words[0].begin, "continuation-missing",
                     files_text(c, "%.*s runs as a command of its own",
                                STR_ARG(str_slice(w, 0, 60))),
@@ -225,14 +245,9 @@ static void check_nounset(struct files_ctx *c, const struct script_commands *cmd
         }
         if (set != NULL && sources_environment(cmd) &&
             files_has_text(cmd->words[1].text, "set_env.sh")) {
-            files_likely(c, cmd->words[0].begin, "set-u-environment",
-                         STR("set -u is on while set_env.sh is read"),
-                         STR("The vendor's environment files read variables that may be unset "
-                             "(ZSH_VERSION, LD_LIBRARY_PATH); with set -u the script ends there "
-                             "with \"unbound variable\"."),
-                         STR("Write `set +u` before and `set -u` after the source lines."),
-                         STR("The log ends with \"unbound variable\"."));
-            files_replace(c, cmd->words[0].begin, cmd->words[0].begin, STR("set +u; "));
+            files_advise(c, cmd->words[0].begin,
+                         STR("set -u is on: set_env.sh of some releases reads unset variables "
+                             "(\"unbound variable\"); set +u before it is safe"));
             return;
         }
     }
