@@ -37,8 +37,10 @@ build lib  libevent_core:event2/event.h  libevent-dev  libevent (core)
 build lib  openssl:openssl/evp.h libssl-dev            OpenSSL 3
 build lib  jansson:jansson.h     libjansson-dev        jansson
 build lib  yaml-0.1:yaml.h       libyaml-dev           libyaml
+build lib  sqlite3:sqlite3.h     libsqlite3-dev        SQLite 3 (the ledger)
 test  lib  cmocka:cmocka.h       libcmocka-dev         cmocka
 test  lib  libpcre2-8:pcre2.h    libpcre2-dev          PCRE2 (kontor doctor reads logs)
+test  cmd  openssl               openssl               the openssl command
 check cmd  clang                 clang                 clang 14
 check cmd  clang-format          clang-format          clang-format 14
 check cmd  clang-tidy            clang-tidy            clang-tidy 14
@@ -48,7 +50,7 @@ fuzz  rt   fuzzer                libclang-rt-14-dev    clang's fuzzer and saniti
 peers py   ensurepip             python3-venv          python's venv
 peers cmd  node|nodejs           nodejs                node 18 or newer
 peers cmd  npm                   npm                   npm
-peers cmd  docker-compose        docker-compose        docker-compose (corrected Compose files are put before it)
+peers cmd  docker-compose        docker-compose        docker-compose
 fresh cmd  debootstrap           debootstrap           debootstrap
 fresh cmd  git                   git                   git
 TABLE

@@ -39,13 +39,15 @@ struct chat_peer {
 
 /**
  * A server.
- * url    "http://host:port", with or without /v1
- * model  NULL: the first one it lists
- * key    NULL: none
- * Errors: those of egress_call; NOT_FOUND: it lists no model.
+ * url      "https://host:port" or http, with or without /v1
+ * model    NULL: the first one it lists
+ * key      NULL: none
+ * ca_file  authorities to trust instead of the system's, or NULL
+ * Errors: those of egress_call and tls_client_create; NOT_FOUND: it lists no model.
  */
 MUST_USE enum status chat_remote_open(const char *url, const char *model, const char *key,
-                                      struct chat_peer *ret_peer, struct error *err);
+                                      const char *ca_file, struct chat_peer *ret_peer,
+                                      struct error *err);
 
 struct engine_options;
 

@@ -6,6 +6,7 @@
 #include "net/egress.h"
 #include "net/permit.h"
 #include "net/sse.h"
+#include "net/tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct remote {
     char base[URL_BYTES_MAX]; // without trailing slash, without /v1
     char model[CHAT_PEER_NAME_MAX];
     char authorization[KEY_BYTES_MAX]; // "Bearer KEY", or ""
+    struct tls_client *tls;            // owned; NULL: the system's authorities
 };
 
 /* One call under way. */
@@ -138,6 +140,7 @@ static enum status send_call(const struct remote *r, struct call *c, const char 
         .fields = fields,
         .n_fields = r->authorization[0] != '\0' ? 2 : 1,
         .body = body,
+        .tls = r->tls,
         .label = LABEL_PRIVATE,
         .first_byte_timeout_ms = 600000, // a long prompt on a slow machine
         .idle_timeout_ms = 600000,
@@ -230,8 +233,18 @@ static enum status first_model(struct remote *r, struct error *err)
     return rc;
 }
 
+static void remote_close(void *self)
+{
+    struct remote *r = self;
+
+    if (r != NULL) {
+        tls_client_destroy(r->tls);
+        free(r);
+    }
+}
+
 enum status chat_remote_open(const char *url, const char *model, const char *key,
-                             struct chat_peer *ret_peer, struct error *err)
+                             const char *ca_file, struct chat_peer *ret_peer, struct error *err)
 {
     struct str base = str_from_c(url);
     struct remote *r = calloc(1, sizeof(*r));
@@ -254,17 +267,20 @@ enum status chat_remote_open(const char *url, const char *model, const char *key
     if (key != NULL) {
         snprintf(r->authorization, sizeof(r->authorization), "Bearer %s", key);
     }
+    if (ca_file != NULL) {
+        rc = tls_client_create(&(struct tls_client_options){.ca_file = ca_file}, &r->tls, err);
+    }
     if (model != NULL) {
         snprintf(r->model, sizeof(r->model), "%s", model);
-    } else {
+    } else if (rc == OK) {
         rc = first_model(r, err);
     }
     if (rc == OK) {
-        *ret_peer = (struct chat_peer){.ask = remote_ask, .close = free, .self = r};
+        *ret_peer = (struct chat_peer){.ask = remote_ask, .close = remote_close, .self = r};
         snprintf(ret_peer->name, sizeof(ret_peer->name), "%s", r->model);
         r = NULL;
     }
 out:
-    free(r);
+    remote_close(r);
     return rc;
 }

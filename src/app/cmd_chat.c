@@ -27,6 +27,9 @@ static const struct option options[] = {
      "Served model to ask for. Default: the first one that the server lists.", NULL, NULL, 0, 0},
     {"api-key", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "KEY",
      "Key to send. Default: the variables KONTOR_API_KEY, then OPENAI_API_KEY.", NULL, NULL, 0, 0},
+    {"ca-file", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "FILE",
+     "With https: trust these certificate authorities (PEM) instead of the system's.", NULL, NULL,
+     0, 0},
     {"system", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "TEXT", "System message in front.", NULL,
      NULL, 0, 0},
     {"prompt", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "TEXT",
@@ -223,7 +226,8 @@ static enum status open_peer(const struct option_values *v, struct chat_peer *pe
     key = key != NULL ? key : getenv("KONTOR_API_KEY");
     key = key != NULL ? key : getenv("OPENAI_API_KEY");
     rc = chat_remote_open(url != NULL ? url : "http://127.0.0.1:8000",
-                          option_string(v, "model-name"), key, peer, err);
+                          option_string(v, "model-name"), key, option_string(v, "ca-file"), peer,
+                          err);
     if (rc == E_IO && url == NULL) {
         return error_prefix(
             err, rc,

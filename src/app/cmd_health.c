@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "net/egress.h"
 #include "net/permit.h"
+#include "net/tls.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,9 @@ static const struct permit permit = {LABEL_PUBLIC, "health"}; // the request say
 static const struct option options[] = {
     {"timeout", NULL, OPTION_COUNT, OPTION_HONOUR, "10", "SECONDS", "Give up after this long.",
      NULL, NULL, 1, 3600},
+    {"ca-file", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "FILE",
+     "With https: trust these certificate authorities (PEM) instead of the system's.", NULL, NULL,
+     0, 0},
 };
 
 const struct option_set cmd_health_options = {
@@ -67,18 +71,27 @@ static int ask(const struct option_values *v)
     };
     struct error err = {0};
     int http_status = 0;
-    enum status rc;
+    const struct tls_client_options trust = {.ca_file = option_string(v, "ca-file")};
+    struct tls_client *tls = NULL;
+    enum status rc = OK;
 
     health_url(root != NULL ? root : "http://127.0.0.1:8000", url);
     request.url = str_from_c(url);
     buf_init(&body, BODY_BYTES_MAX);
-    rc = egress_call(&permit, &request, &http_status, &err);
+    if (trust.ca_file != NULL) {
+        rc = tls_client_create(&trust, &tls, &err);
+        request.tls = tls;
+    }
+    if (rc == OK) {
+        rc = egress_call(&permit, &request, &http_status, &err);
+    }
     if (rc == OK) {
         printf("%.*s\n", STR_ARG(str_trim(buf_str(&body))));
     } else {
         command_failed("health", err.text);
     }
     buf_done(&body);
+    tls_client_destroy(tls);
     return rc == OK && http_status == 200 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
 

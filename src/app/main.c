@@ -1,6 +1,12 @@
 #include "app/cmd_chat.h"
 #include "app/cmd_doctor.h"
+#include "app/cmd_config.h"
+#include "app/cmd_devices.h"
+#include "app/cmd_explain.h"
+#include "app/cmd_gateway.h"
 #include "app/cmd_health.h"
+#include "app/cmd_ledger.h"
+#include "app/cmd_keys.h"
 #include "app/cmd_plan.h"
 #include "app/cmd_serve.h"
 #include "app/command.h"
@@ -15,6 +21,8 @@
 
 static const struct command commands[] = {
     {"serve", "load a GLM checkpoint and answer the OpenAI API", cmd_serve_run, &serve_options},
+    {"gateway", "one door in front of many engines and providers, with exact books",
+     cmd_gateway_run, &cmd_gateway_options},
     {"chat", "talk to a server or a checkpoint in the terminal", cmd_chat_run, &cmd_chat_options},
     {"inspect", "show a checkpoint's shape, tensors, memory plan and every fault", inspect_run,
      &inspect_options},
@@ -22,8 +30,17 @@ static const struct command commands[] = {
      &eval_options},
     {"plan", "what a model needs on given accelerator cards, before anything is started",
      cmd_plan_run, &cmd_plan_options},
-    {"doctor", "find what keeps an inference engine from starting: its log explained",
+    {"doctor", "find what keeps an inference engine from starting: host, files, logs",
      cmd_doctor_run, &cmd_doctor_options},
+    {"devices", "accelerator cards of this machine, or why there are none", cmd_devices_run,
+     &cmd_devices_options},
+    {"config", "check the configuration of the gateway", cmd_config_run, &cmd_config_options},
+    {"ledger", "what the gateway's requests cost, and whether the books hold together",
+     cmd_ledger_run, &cmd_ledger_options},
+    {"keys", "make, list, rotate and revoke API keys of the gateway; tokens for them", cmd_keys_run,
+     &cmd_keys_options},
+    {"explain", "say where a request could go and why, from its record", cmd_explain_run,
+     &cmd_explain_options},
     {"health", "ask a server whether it is healthy (exit code 0 or 1)", cmd_health_run,
      &cmd_health_options},
 };

@@ -13,6 +13,12 @@
 #define LIBEDIT_STATE "no (chat uses plain lines)"
 #endif
 
+#ifdef KONTOR_WITH_SQLITE
+#define SQLITE_STATE "yes"
+#else
+#define SQLITE_STATE "no (no ledger; install libsqlite3-dev and build again)"
+#endif
+
 int version_print(void)
 {
     struct compute_options options = {.math = MATH_BF16,
@@ -35,5 +41,6 @@ int version_print(void)
     printf("  libedit       %s\n", LIBEDIT_STATE);
     printf("  pcre2         %s\n",
            rules_regex_is_built() ? "yes" : "no (doctor cannot check logs)");
+    printf("  sqlite        %s\n", SQLITE_STATE);
     return EXIT_CODE_OK;
 }

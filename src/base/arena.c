@@ -106,14 +106,15 @@ void arena_reset(struct arena *a)
     a->used = 0;
 }
 
-/* A new chunk for an allocation of `need` bytes: doubles up to a megabyte, larger when asked. */
+/* A new chunk for an allocation of `need` bytes: as large as what was used so far, so that the
+ * whole doubles, up to a megabyte; larger when asked. */
 static bool grow(struct arena *a, size_t need)
 {
-    size_t cap = a->newest == NULL ? CHUNK_FIRST_BYTES : a->newest->cap * 2;
+    size_t cap = CHUNK_FIRST_BYTES;
     struct chunk *c;
 
-    if (cap > CHUNK_LARGEST_BYTES) {
-        cap = CHUNK_LARGEST_BYTES;
+    while (cap < a->used && cap < CHUNK_LARGEST_BYTES) {
+        cap *= 2;
     }
     c = chunk_create(cap < need ? need : cap, a->newest);
     if (c == NULL) {

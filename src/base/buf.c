@@ -88,6 +88,21 @@ void buf_append_byte(struct buf *b, char byte)
     }
 }
 
+void buf_append_number(struct buf *b, uint64_t value, unsigned base)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[20]; // of UINT64_MAX in base 10
+    size_t at = sizeof(text);
+
+    CHECK(base == 10 || base == 16);
+    do {
+        at--;
+        text[at] = digits[base == 10 ? value % 10 : value & 15];
+        value = base == 10 ? value / 10 : value >> 4;
+    } while (value > 0);
+    buf_append(b, text + at, sizeof(text) - at);
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list args;

@@ -32,6 +32,8 @@ void buf_append(struct buf *b, const void *bytes, size_t n_bytes);
 void buf_append_str(struct buf *b, struct str s);
 void buf_append_c(struct buf *b, const char *c_text);
 void buf_append_byte(struct buf *b, char byte);
+/** Digits of `value` in base 10 or 16 (lower case), without leading zeros. */
+void buf_append_number(struct buf *b, uint64_t value, unsigned base);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /** Room for `n_bytes` more; pointer to write to, or NULL (then failed).  Commit with buf_commit. */
 char *buf_reserve(struct buf *b, size_t n_bytes);

@@ -21,5 +21,10 @@ enum status json_text_fail_key(struct json_text *in, struct str value, struct st
 MUST_USE enum status json_text_string(struct json_text *in, struct str *ret_string);
 /** Read the number literal at in->at ('-' or a digit). */
 MUST_USE enum status json_text_number(struct json_text *in, struct json_value *ret_value);
+/** Offset of the first byte at or behind `at` that is a quote, a backslash, a control character or
+ *  no ASCII; s.len when there is none. */
+size_t json_text_skip_plain(struct str s, size_t at);
+/** One escape at in->at (a backslash); writes up to 4 bytes to `out` and moves behind it. */
+MUST_USE enum status json_text_escape(struct json_text *in, char *out, size_t *ret_len);
 
 #endif

@@ -42,7 +42,7 @@ static bool is_plain(unsigned char byte)
 
 /* First offset at or behind `at` that holds a quote, backslash, control or non-ASCII byte, or the
  * end.  Most bytes of a document pass through here. */
-static size_t skip_plain(struct str s, size_t at)
+size_t json_text_skip_plain(struct str s, size_t at)
 {
 #ifdef __SSE2__
     const __m128i quote = _mm_set1_epi8('"');
@@ -76,7 +76,7 @@ static enum status scan_string(struct json_text *in, size_t at, size_t *ret_stop
     unsigned len;
 
     for (;;) {
-        at = skip_plain(in->text, at);
+        at = json_text_skip_plain(in->text, at);
         if (at == in->text.len) {
             return json_text_fail(in, E_INVALID, at, "the text ends inside a string");
         }
@@ -143,7 +143,7 @@ static enum status read_unicode_escape(struct json_text *in, uint32_t *ret_cp)
 }
 
 /* One escape at in->at (a backslash); writes up to 4 bytes to `out`. */
-static enum status read_escape(struct json_text *in, char *out, size_t *ret_len)
+enum status json_text_escape(struct json_text *in, char *out, size_t *ret_len)
 {
     static const char from[] = "\"\\/bfnrt";
     static const char to[] = "\"\\/\b\f\n\r\t";
@@ -208,7 +208,7 @@ static enum status unescape(struct json_text *in, size_t begin, size_t stop, str
     in->at = begin;
     while (in->at < end) {
         if (in->text.ptr[in->at] == '\\') {
-            rc = read_escape(in, out + len, &n);
+            rc = json_text_escape(in, out + len, &n);
             if (rc != OK) {
                 return rc;
             }

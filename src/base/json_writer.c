@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "base/json_internal.h"
 #include "base/number.h"
 #include "base/utf8.h"
 
@@ -42,13 +43,9 @@ void json_write_string(struct buf *out, struct str s)
     unsigned len;
 
     buf_append_byte(out, '"');
-    while (at < s.len) {
+    while ((at = json_text_skip_plain(s, at)) < s.len) {
         unsigned char byte = (unsigned char)s.ptr[at];
 
-        if (byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\') {
-            at++;
-            continue;
-        }
         len = byte < 0x80 ? 0 : utf8_decode(s, at, &cp);
         if (len > 0) {
             at += len;
@@ -67,9 +64,13 @@ void json_write_string(struct buf *out, struct str s)
     buf_append_byte(out, '"');
 }
 
+/* Without printf: lines of logs and usage are mostly numbers. */
 void json_write_i64(struct buf *out, int64_t v)
 {
-    buf_printf(out, "%lld", (long long)v);
+    if (v < 0) {
+        buf_append_byte(out, '-');
+    }
+    buf_append_number(out, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10);
 }
 
 void json_write_double(struct buf *out, double v, bool python_style)

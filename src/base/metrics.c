@@ -130,9 +130,8 @@ struct metric_series *metrics_series(struct metrics *m, enum metric_kind kind, c
                                      uint32_t n_bounds)
 {
     struct family *f = find_family(m, name);
-    struct metric_series *s = calloc(1, sizeof(*s));
+    struct metric_series *s;
 
-    CHECK(s != NULL);
     CHECK(kind == METRIC_HISTOGRAM || n_bounds == 0);
     if (f == NULL) {
         f = add_family(m, name, help);
@@ -140,9 +139,13 @@ struct metric_series *metrics_series(struct metrics *m, enum metric_kind kind, c
         set_bounds(f, bounds, n_bounds);
     }
     CHECK(f->kind == kind && strcmp(f->help, help) == 0 && same_bounds(f, bounds, n_bounds));
-    for (const struct metric_series *other = f->first; other != NULL; other = other->next) {
-        CHECK(strcmp(other->labels, labels) != 0);
+    for (struct metric_series *other = f->first; other != NULL; other = other->next) {
+        if (strcmp(other->labels, labels) == 0) {
+            return other;
+        }
     }
+    s = calloc(1, sizeof(*s));
+    CHECK(s != NULL);
     s->family = f;
     s->labels = copy_text(labels);
     s->buckets = calloc((size_t)n_bounds + 1, sizeof(*s->buckets));

@@ -23,7 +23,7 @@ void metrics_destroy(struct metrics *m);
 
 /**
  * Declare one series.  The same name with other labels adds a series to the family; help and kind
- * must then agree (CHECK).
+ * must then agree (CHECK).  The same name and labels again give the series that exists.
  *
  * labels   Prometheus form without braces, e.g. `model_name="glm-4",engine="0"`, or ""; values must
  *          be escaped already (metrics_escape_label).  Copied.

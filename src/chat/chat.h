@@ -123,6 +123,9 @@ struct chat_event {
     int32_t stop_token;                 // DONE: the stop token id that matched, or -1
     struct chat_usage usage;            // START (prompt only), DONE, ERROR
     const struct chat_failure *failure; // ERROR
+    /* Bytes as a remote server sent them, where it speaks the client's dialect: one complete
+     * server-sent event with its blank line, or a whole JSON body; else empty. */
+    struct str wire;
 };
 
 #endif

@@ -61,6 +61,7 @@ struct str files_line(const struct files_ctx *c, uint32_t line)
     size_t begin = c->line_at[line - 1];
     size_t end = line < c->n_lines ? c->line_at[line] - 1 : c->text.len;
 
+    end -= end > begin && c->text.ptr[end - 1] == '\n';
     return str_slice(c->text, begin, end);
 }
 
@@ -423,7 +424,8 @@ void files_print(const struct files_ctx *c, bool color, bool all, struct buf *ou
             buf_append_byte(out, '\n');
         }
         if (v.corrected) {
-            bool gone = str_trim(buf_str(&now)).len == 0;
+            struct str left = str_trim(buf_str(&now));
+            bool gone = left.len == 0 || str_eq(left, STR("\\"));
 
             buf_printf(out, "%17sto: ", "");
             append_cut(out, gone ? STR("(removed)") : str_trim(buf_str(&now)), VIEW_COLUMNS - 21);

@@ -378,6 +378,32 @@ static void check_cpu_image(struct files_ctx *c, const struct files_container *k
     }
 }
 
+/* Nodes, runtime, image and resources of two vendors in one container. */
+static void check_mixed(struct files_ctx *c, const struct files_container *k)
+{
+    uint32_t numbered = 0;
+
+    if (k->kind != FILES_DOCKERFILE && (k->vendors & (k->vendors - 1)) != 0) {
+        files_wrong(c, k->at, "vendors-mixed",
+                    STR("one container start for cards of several vendors"),
+                    STR("Image, runtime, device nodes and variables differ from vendor to vendor; "
+                        "what belongs to another vendor is missing on this host and the start "
+                        "fails, or the engine of the image finds no device."),
+                    STR("Write one start per vendor: image, runtime and devices of the same one."));
+    }
+    for (uint32_t i = 0; i < k->n_nodes; i++) {
+        numbered += str_starts(k->nodes[i], STR("/dev/davinci")) && k->nodes[i].len > 12 &&
+                    k->nodes[i].ptr[12] >= '0' && k->nodes[i].ptr[12] <= '9';
+    }
+    if (numbered >= 8) {
+        files_advise(c, k->at,
+                     files_text(c,
+                                "%u fixed davinci nodes: an A2 server has 8, an A3 16; "
+                                "a missing one stops the start",
+                                numbered));
+    }
+}
+
 void files_container_check(struct files_ctx *c, struct files_container *k)
 {
     k->vendors |= files_container_image_vendors(k->image) | files_command_vendors(&k->command);
@@ -398,6 +424,7 @@ void files_container_check(struct files_ctx *c, struct files_container *k)
         files_env_check(c, &k->env[i], k->vendors, k->engine);
     }
     files_command_check(c, &k->command, k);
+    check_mixed(c, k);
     check_entry_twice(c, k);
     check_shm(c, k);
     check_gpu_count(c, k);

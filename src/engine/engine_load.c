@@ -78,8 +78,8 @@ static void add_faults(struct error *err, const struct buf *report, const char *
     size_t room = ERROR_TEXT_MAX - 160;
     size_t end = text.len;
 
-    if (err == NULL || text.len == 0) {
-        return;
+    if (err == NULL || text.len == 0 || str_ends(str_from_c(err->text), text)) {
+        return; // nothing to add: a single fault is its own summary
     }
     memcpy(summary, err->text, sizeof(summary));
     room = strlen(summary) < room ? room - strlen(summary) : 0;

@@ -1,4 +1,5 @@
 /* Answers that need no engine thread: models, health, metrics, version, the page, unknown paths. */
+#include "gateway/answer_internal.h"
 #include "gateway/gateway_internal.h"
 
 #define JSON_TYPE "application/json"
@@ -25,7 +26,7 @@ static void put_model(struct call *call, struct buf *out, struct str name)
     buf_append_str(out, STR(",\"object\":\"model\",\"created\":"));
     json_write_i64(out, gw->created_s);
     buf_append_str(out, STR(",\"owned_by\":\"kontor\",\"root\":"));
-    json_write_string(out, str_from_c(gw->options.served_names[0]));
+    json_write_string(out, call->fleet->has_remote ? name : call->fleet->settings->models[0].name);
     buf_append_str(out, STR(",\"parent\":null,\"max_model_len\":"));
     if (gw->engine == NULL) {
         buf_append_str(out, STR("null"));
@@ -37,15 +38,17 @@ static void put_model(struct call *call, struct buf *out, struct str name)
 
 enum stage_verdict answer_plain_models(struct call *call)
 {
+    const struct settings *s = call->fleet->settings;
     struct buf *out = &call->gw->scratch;
+    uint32_t n = 0;
 
     buf_reset(out);
     buf_append_str(out, STR("{\"object\":\"list\",\"data\":["));
-    for (uint32_t i = 0; i < call->gw->options.n_served_names; i++) {
-        if (i > 0) {
-            buf_append_byte(out, ',');
+    for (uint32_t i = 0; i < s->n_models; i++) {
+        if (stage_read_model_known(call, s->models[i].name)) { // and the caller may see it
+            buf_append_c(out, n++ > 0 ? "," : "");
+            put_model(call, out, s->models[i].name);
         }
-        put_model(call, out, str_from_c(call->gw->options.served_names[i]));
     }
     buf_append_str(out, STR("]}"));
     return send_scratch(call, 200, JSON_TYPE);
@@ -55,7 +58,7 @@ enum stage_verdict answer_plain_model(struct call *call)
 {
     struct buf *out = &call->gw->scratch;
 
-    if (!stage_read_model_known(call->gw, call->argument)) {
+    if (!stage_read_model_known(call, call->argument)) {
         return stage_read_refuse_model(call, call->argument);
     }
     buf_reset(out);
@@ -65,12 +68,30 @@ enum stage_verdict answer_plain_model(struct call *call)
 
 /* --- health --- */
 
+static bool some_upstream_up(const struct gateway *gw)
+{
+    for (uint32_t i = 0; i < gw->fleet->settings->n_upstreams; i++) {
+        const struct fleet_upstream *u = &gw->fleet->upstreams[i];
+
+        if (u->origin != NULL && !u->down && u->breaker.state != BREAKER_OPEN) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *health_word(struct gateway *gw)
 {
     struct engine_stats st = {0};
 
     if (gw->state == GATEWAY_DRAINING) {
         return "draining";
+    }
+    if (gw->fleet->has_remote && some_upstream_up(gw)) {
+        return "healthy";
+    }
+    if (!gw->fleet->has_local) {
+        return "unhealthy";
     }
     if (gw->engine == NULL) {
         return "loading";
@@ -79,6 +100,7 @@ static const char *health_word(struct gateway *gw)
     return st.failed ? "unhealthy" : "healthy";
 }
 
+/* Of the devices here, then one number for each upstream that reports any. */
 static void put_utilization(struct gateway *gw, struct buf *out)
 {
     double percent[GATEWAY_UTILIZATION_MAX];
@@ -86,6 +108,11 @@ static void put_utilization(struct gateway *gw, struct buf *out)
 
     if (gw->options.utilization != NULL) {
         n = gw->options.utilization(gw->options.user, percent, GATEWAY_UTILIZATION_MAX);
+    }
+    for (uint32_t i = 0; i < gw->fleet->settings->n_upstreams; i++) {
+        if (gw->fleet->upstreams[i].utilization >= 0 && n < GATEWAY_UTILIZATION_MAX) {
+            percent[n++] = gw->fleet->upstreams[i].utilization;
+        }
     }
     buf_append_str(out, STR(",\"gpu_utilization\":["));
     for (uint32_t i = 0; i < n && i < GATEWAY_UTILIZATION_MAX; i++) {

@@ -1,5 +1,6 @@
 /* POST /tokenize and /detokenize.  Bodies are read in the loop, the engine's tokenizer runs on the
  * worker.  The request spellings of vLLM, llama-server and SGLang are understood. */
+#include "gateway/answer_internal.h"
 #include "gateway/gateway_internal.h"
 
 #include <stdio.h>
@@ -72,7 +73,7 @@ static const struct json_value *read_body(struct call *call)
         return NULL;
     }
     model = json_string_or(json_get(root, STR("model")), (struct str){NULL, 0});
-    if (!stage_read_model_known(call->gw, model)) {
+    if (!stage_read_model_known(call, model)) {
         (void)stage_read_refuse_model(call, model);
         return NULL;
     }

@@ -8,8 +8,12 @@
 #define GATEWAY_CALL_INTERNAL_H
 
 #include "chat/chat_json.h"
+#include "gateway/fleet_internal.h"
+#include "gateway/identity.h"
+#include "gateway/splice.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "store/ledger.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,7 +43,7 @@ struct pipeline {
     uint32_t n_stages;
 };
 
-extern const struct pipeline pipeline_inference; // auth, read, upstream, meter, reply
+extern const struct pipeline pipeline_inference; // auth, read, policy, reserve, route, upstream ...
 extern const struct pipeline pipeline_answer;    // auth, answer, meter, reply
 
 /** Run the stages from call->stage_idx on; destroys the call behind the last. */
@@ -49,9 +53,15 @@ void pipeline_resume(struct call *call, enum stage_verdict verdict);
 
 /** Is a key asked for, and is it one of ours? */
 enum stage_verdict stage_auth(struct call *call);
-/** The body becomes call->request. */
+/** The body is checked and its fields are found; for an engine here it becomes call->request. */
 enum stage_verdict stage_read(struct call *call);
-/** An upstream begins; waits for its last event. */
+/** Which pools may see it?  Passes through where there is nothing to decide. */
+enum stage_verdict stage_policy(struct call *call);
+/** Limits and ledger: reserves, or refuses.  Passes through without rules and ledger. */
+enum stage_verdict stage_reserve(struct call *call);
+/** Is there anybody to answer?  503 no_healthy_upstream. */
+enum stage_verdict stage_route(struct call *call);
+/** Attempts; waits for the last event. */
 enum stage_verdict stage_upstream(struct call *call);
 /** The route's own function. */
 enum stage_verdict stage_answer(struct call *call);
@@ -64,11 +74,22 @@ enum stage_verdict stage_reply(struct call *call);
 
 /* --- routes --- */
 
+/* What a request body is, for inference routes. */
+enum dialect {
+    DIALECT_NONE,
+    DIALECT_CHAT,
+    DIALECT_COMPLETION,
+    DIALECT_EMBEDDING, // remote upstreams only, as all that follow
+    DIALECT_RESPONSES,
+    DIALECT_MESSAGES, // Anthropic's
+};
+
 struct route {
     const char *method;
     const char *path;
     bool rest;    // any path that begins so and has more; the rest is the call's `argument`
     bool guarded; // asks for a key when keys are configured
+    enum dialect dialect;
     const struct pipeline *pipeline;
     enum stage_verdict (*answer)(struct call *call); // for stage "answer"
 };
@@ -80,9 +101,10 @@ extern const struct route routes_none; // of calls that have no route
 /**
  * Route of a method and path; never NULL.  Without one: a route that answers 404 or 405, and
  * *ret_allowed lists the methods of that path, if any.  ret_argument: the rest of the path.
+ * Routes that only remote upstreams serve exist with `has_remote` alone.
  */
-const struct route *routes_find(struct str method, struct str path, struct str *ret_argument,
-                                struct str *ret_allowed);
+const struct route *routes_find(struct str method, struct str path, bool has_remote,
+                                struct str *ret_argument, struct str *ret_allowed);
 /** Number of routes, for metrics. */
 uint32_t routes_count(void);
 /** Route by index; CHECKs the range. */
@@ -112,10 +134,17 @@ struct sink *sink_meter_create(struct call *call, struct sink *next);
 struct sink *sink_sse_create(struct call *call);
 /** One JSON answer at the end. */
 struct sink *sink_json_create(struct call *call);
+/** The bytes of a remote server that speaks the client's dialect, unchanged. */
+struct sink *sink_relay_create(struct call *call);
+
+enum sink_kind { SINK_OWN, SINK_RELAY };
+/** Build the chain: SINK_OWN writes events (SSE or JSON), SINK_RELAY passes bytes on.
+ *  Errors: NO_MEMORY. */
+MUST_USE enum status sink_build(struct call *call, enum sink_kind kind);
 
 /* --- upstreams --- */
 
-/* What answers a call.  One today, the local engine; remote servers will be another. */
+/* What answers a call: the engine in this process, or attempts at remote servers. */
 struct upstream_ops {
     const char *name;
     /** Begin.  OK: events will come, and pipeline_resume is called after the last one.  Otherwise
@@ -127,6 +156,10 @@ struct upstream_ops {
 };
 
 extern const struct upstream_ops upstream_local;
+/** Tries one candidate after the other, the engine in this process among them. */
+extern const struct upstream_ops attempts_ops;
+/** The call has ended: an engine here gets its place back. */
+void attempts_close(struct call *call);
 /** Local streams have news: push their events up. */
 void upstream_local_news(struct gateway *gw);
 
@@ -141,10 +174,16 @@ enum cause {
     CAUSE_CLIENT_GONE,
     CAUSE_CLIENT_SLOW, // took its stream so slowly that the queue ran full
     CAUSE_TIMEOUT,
-    CAUSE_STOPPED, // we were told to stop at once
+    CAUSE_STOPPED,          // we were told to stop at once
+    CAUSE_DENIED,           // by policy: 403
+    CAUSE_LIMITED,          // by a limit or budget: 429
+    CAUSE_UPSTREAM_LIMITED, // every upstream answered 429
+    CAUSE_UPSTREAM_BROKE,   // an upstream broke off behind its first byte
 };
 
-#define CAUSE_COUNT 8
+#define CAUSE_COUNT 12
+
+struct attempts; // attempts_internal.h
 
 struct call {
     struct gateway *gw;
@@ -159,16 +198,48 @@ struct call {
     bool over;
     enum cause cause;
     struct str request_id;              // field x-request-id; visible ASCII
+    struct str record_id;               // ours, unique: ledger, upstreams; often the same
     const struct chat_failure *failure; // in the arena; what reply tells the client
     uint32_t retry_after_s;             // with 503; 0: none
-    struct chat_json_request request;
+    struct fleet *fleet;                // one reference
+    struct identity_caller caller;      // set by stage "auth"
+    struct splice splice;               // set by stage "read"
+    struct chat_json_request request;   // for an engine here; `stream` always
+    bool request_read;                  // request is whole
     struct chat_json_frame frame;
+    struct policy_facts facts;
+    struct policy_decision *decision; // in the arena
+    /* what was reserved */
+    struct limits_claim *claim;             // NULL: nothing; in the arena
+    struct limits_claim *provider_claim;    // of the provider that answers; NULL: nothing
+    uint32_t promised_tokens;               // to the ledger: no more were relayed
+    struct ledger_reservation *reservation; // NULL: nothing; in the arena
+    struct limits_state *limits;            // for the rate-limit fields; NULL: no rules
+    /* who answers */
+    struct attempts *attempts;
+    const struct fleet_upstream *server; // last one that was tried
+    uint32_t n_attempts;
+    bool slow;                // the latency gate was missed
+    const char *route_reason; // static: why this member
+    const char *relay_type;   // content type of a relayed answer
+    bool relays_stream;       // ... which is a stream
+    int passed_status;        // an upstream's refusal of the request; 0: none
+    struct str passed_body;   // its JSON
+    uint64_t gone_ns;         // when the client was found gone
+    int64_t cost_nano;        // set with the usage; -1: not known
+    const struct prices_row *price;
     const struct upstream_ops *upstream; // NULL before the stage chose
     void *upstream_state;                // in the arena
     struct sink *sink;                   // first of the chain
     struct loop_timer deadline;
     /* what the meter saw */
-    uint64_t first_ns; // first text; 0: none
+    uint64_t sent_ns;        // first attempt; 0: none
+    uint64_t first_byte_ns;  // first event of an upstream; 0: none
+    uint64_t first_ns;       // first text; 0: none
+    uint32_t relayed_tokens; // guessed where the upstream does not count
+    bool usage_known;        // reported
+    bool usage_guessed;      // counted from what was relayed, or estimated
+    bool answered;           // the last event of a whole answer came
     struct chat_usage usage;
 };
 
@@ -178,8 +249,7 @@ struct call *call_create(struct gateway *gw, struct http_exchange *x);
 bool call_id_is_plain(struct str id);
 /** After the last stage. */
 void call_destroy(struct call *call);
-/** Remember a failure for the reply; returns STAGE_STOP, so that `return call_refuse(...)` reads
- *  well. */
+/** Remember a failure for the reply; returns STAGE_STOP. */
 enum stage_verdict call_refuse(struct call *call, int http_status, const char *code,
                                const char *param, const char *fmt, ...) PRINTF_LIKE(5, 6);
 /** The same with a failure that somebody else made; copied. */
@@ -205,34 +275,25 @@ const char *call_cause_name(enum cause cause);
 
 /** Parse the body as JSON.  Errors: the call is refused already. */
 MUST_USE enum status stage_read_json(struct call *call, const struct json_value **ret_root);
-/** True when `name` is served, or empty. */
-bool stage_read_model_known(const struct gateway *gw, struct str name);
+/** Served, or empty. */
+bool stage_read_model_known(const struct call *call, struct str name);
 /** 404 model_not_found that lists the served names. */
 enum stage_verdict stage_read_refuse_model(struct call *call, struct str name);
-
-/* --- answers of routes --- */
-
-/** GET /v1/models */
-enum stage_verdict answer_plain_models(struct call *call);
-/** GET /v1/models/{id} */
-enum stage_verdict answer_plain_model(struct call *call);
-/** GET /metrics */
-enum stage_verdict answer_plain_metrics(struct call *call);
-/** GET /health, /ready, /ping */
-enum stage_verdict answer_plain_health(struct call *call);
-/** GET /live */
-enum stage_verdict answer_plain_live(struct call *call);
-/** GET /version */
-enum stage_verdict answer_plain_version(struct call *call);
-/** GET /load */
-enum stage_verdict answer_plain_load(struct call *call);
-/** GET / */
-enum stage_verdict answer_plain_page(struct call *call);
-/** GET /favicon.ico */
-enum stage_verdict answer_plain_icon(struct call *call);
-/** POST /tokenize */
-enum stage_verdict answer_tokens_encode(struct call *call);
-/** POST /detokenize */
-enum stage_verdict answer_tokens_decode(struct call *call);
+/** An error event with what was used so far, in the call's dialect, and the mark of the end. */
+void sink_relay_write_error(struct call *call, struct buf *out, const struct chat_failure *failure);
+/** Cost of call->usage at the upstream that answers, into call->cost_nano and call->price. */
+void stage_reserve_price(struct call *call);
+/** Give back what was reserved and book what was used.  Idempotent. */
+void stage_reserve_settle(struct call *call);
+/** Claim on the limits of the provider to be asked; with *ret_taken stage_reserve_give_back must
+ *  follow.  Errors: LIMIT (the call was refused; clear that when somebody else answers). */
+MUST_USE enum status stage_reserve_provider(struct call *call, const struct fleet_upstream *u,
+                                            struct limits_claim *claim, bool *ret_taken);
+/** The provider did not answer this call. */
+void stage_reserve_give_back(struct call *call, struct limits_claim *claim);
+/** Before `n_tokens` more are relayed: promise the ledger what a crash would book at most. */
+void stage_reserve_promise(struct call *call, uint32_t n_tokens);
+/** How the call ended on the wire: status sent, 499 for a client that left. */
+int call_status(const struct call *call);
 
 #endif

@@ -1,7 +1,8 @@
 /* gateway.h - the front door: HTTP in, a table of stages, an engine's answer out.
  *
- * `kontor serve` calls gateway_run with one local engine; the gateway proper will add stages and
- * upstreams to the same pipeline.  One loop thread (the caller's) and one worker thread.
+ * `kontor serve` calls gateway_run with one local engine; `kontor gateway` with settings:
+ * upstreams, pools, keys, policy, limits, ledger.  Both run the same pipeline.  One loop thread
+ * (the caller's) and one worker thread.
  */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
@@ -13,6 +14,7 @@
 #include "chat/chat_json.h"
 #include "engine/engine.h"
 #include "net/http_server.h"
+#include "net/tls.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,18 +24,25 @@
 /* A running gateway: valid from on_listening until gateway_run returns, and for gateway_set_engine
  * and gateway_fail also beyond that while neither was called. */
 struct gateway;
+struct settings;
 
 /* Zero means the default in brackets; everything is borrowed until gateway_run returns. */
 struct gateway_options {
-    const char *host;      // [all interfaces]
-    uint16_t port;         // 0: any free one
-    uint32_t n_port_tries; // further ports to try when it is taken [0]
-    const char *version;   // "0.1.0"; required
+    const char *host;       // [all interfaces]
+    uint16_t port;          // 0: any free one
+    uint32_t n_port_tries;  // further ports to try when it is taken [0]
+    struct tls_server *tls; // NULL: plain HTTP
+    const char *version;    // "0.1.0"; required
 
+    /* What the gateway proper is told; NULL: `kontor serve`, served_names on the engine alone.
+     * Its listeners replace host, port and tls. */
+    const struct settings *settings;
     const char *const *served_names; // [n_served_names], at least one; the first is reported
     uint32_t n_served_names;
     const char *const *api_keys; // [n_api_keys]; none: no key is asked for
     uint32_t n_api_keys;
+    struct str auth_header; // in which they come ["authorization"]
+    struct str auth_prefix; // word before them; with auth_header only ["Bearer"]
 
     struct engine *engine;   // or NULL: loading, and gateway_set_engine follows
     struct metrics *metrics; // required
@@ -53,6 +62,9 @@ struct gateway_options {
     uint32_t (*utilization)(void *user, double *ret_percent, uint32_t cap);
     /** Called once the port is open, before anything is served.  May be NULL. */
     void (*on_listening)(void *user, struct gateway *gw, uint16_t port);
+    /** The loop has ended; behind this call the gateway is gone: stop the threads that may call
+     * gateway_reload.  May be NULL. */
+    void (*on_ended)(void *user);
     void *user;
 };
 
@@ -72,6 +84,17 @@ MUST_USE enum status gateway_run(const struct gateway_options *options, struct e
 void gateway_set_engine(struct gateway *gw, struct engine *engine);
 /** There will be no engine: gateway_run ends and returns this error. */
 void gateway_fail(struct gateway *gw, const struct error *why);
+/**
+ * Put new settings in force: requests that come from now on are treated by them, running ones go on
+ * with those they began with.  Listeners, state_dir and durability stay as they were at the start.
+ * Waits for the loop; not from its thread.
+ *
+ * Takes the settings on OK: arena_destroy(settings->arena) when nobody needs them any more.
+ * Errors (nothing has changed): INVALID (a certificate, a key file), NO_MEMORY, IO, CLOSED
+ * (ending).
+ */
+MUST_USE enum status gateway_reload(struct gateway *gw, struct settings *settings,
+                                    struct error *err);
 /** As the first signal; as the second when `now`. */
 void gateway_stop(struct gateway *gw, bool now);
 

@@ -1,18 +1,21 @@
 /* pipeline.c - the order in which a request goes through the house.
  *
  * A request goes down this table; tokens come up the chain of sinks that stage "upstream" starts
- * (sink_meter -> sink_sse | sink_json -> connection).  A stage that ends a call early (a refusal,
- * an answer) skips what follows, but for the stages that always run: every call is metered and
- * closed exactly once, whichever way it ended.
+ * (sink_meter -> sink_relay | sink_sse | sink_json -> connection).  A stage that ends a call early
+ * (a refusal, an answer) skips what follows, but for the stages that always run: every call is
+ * metered and closed exactly once, whichever way it ended.
  */
 #include "base/check.h"
 #include "gateway/gateway_internal.h"
 
 static const struct stage inference_stages[] = {
-    {"auth", stage_auth, false},         // who is this?                    401
-    {"read", stage_read, false},         // JSON, fields, model name        400, 404, 413
-    {"upstream", stage_upstream, false}, // the engine; waits for its end   503
-    {"meter", stage_meter, true},        // counters
+    {"auth", stage_auth, false},         // who is this?                     401
+    {"read", stage_read, false},         // JSON, fields, model name         400, 404, 413
+    {"policy", stage_policy, false},     // label, rules: which pools        403, 404
+    {"reserve", stage_reserve, false},   // limits, budgets, ledger          429, 503
+    {"route", stage_route, false},       // is anybody there?                503
+    {"upstream", stage_upstream, false}, // attempts; waits for the end      502, 503, 504
+    {"meter", stage_meter, true},        // settles what was reserved; counters
     {"reply", stage_reply, true},        // what is left to say; access log
 };
 

@@ -1,24 +1,38 @@
 /* Sink "meter": notes times, usage and the end of an answer; passes everything on. */
 #include "gateway/gateway_internal.h"
 
-static void note_text(struct call *call)
+static void note_text(struct call *call, const struct chat_event *e)
 {
-    const uint64_t now_ns = loop_now_ns(call->gw->loop);
-
-    if (call->first_ns == 0) {
-        call->first_ns = now_ns;
-        metrics_observe(call->gw->meters.first_text,
-                        (double)(now_ns - http_exchange_begun_ns(call->x)) / 1e9);
+    if (call->reservation != NULL && call->relayed_tokens + e->n_tokens > call->promised_tokens) {
+        stage_reserve_promise(call, e->n_tokens);
     }
+    call->relayed_tokens += e->n_tokens;
+    if (call->first_ns != 0 || (e->n_tokens == 0 && e->text.len == 0)) {
+        return;
+    }
+    call->first_ns = loop_now_ns(call->gw->loop);
+    metrics_observe(call->gw->meters.first_text,
+                    (double)(call->first_ns - http_exchange_begun_ns(call->x)) / 1e9);
 }
 
+/* What was reported counts; else what was seen.  A whole answer is booked before its last byte
+ * leaves: what a client has complete is never an estimate, whatever happens to this process. */
 static void note_end(struct call *call, const struct chat_event *e)
 {
-    call->usage = e->usage;
+    const bool here = call->upstream == &upstream_local;
+
+    if (here || (call->usage_known && e->kind == CHAT_EVENT_DONE)) {
+        call->usage = e->usage;
+        call->usage_known = true;
+    }
+    stage_reserve_price(call);
     if (e->kind == CHAT_EVENT_DONE) {
         if (e->finish == CHAT_FINISH_ABORT && call->cause != CAUSE_CLIENT_GONE) {
             call_explain_abort(call);
+            return;
         }
+        call->answered = true;
+        stage_reserve_settle(call);
         return;
     }
     (void)call_refuse_with(call, e->failure);
@@ -29,11 +43,14 @@ static enum status push(struct sink *s, const struct chat_event *e)
     switch (e->kind) {
     case CHAT_EVENT_START:
         s->call->usage = e->usage;
+        if (s->call->first_byte_ns == 0) {
+            s->call->first_byte_ns = loop_now_ns(s->call->gw->loop);
+        }
         break;
     case CHAT_EVENT_TEXT:
     case CHAT_EVENT_REASONING:
     case CHAT_EVENT_TOOL_CALL:
-        note_text(s->call);
+        note_text(s->call, e);
         break;
     case CHAT_EVENT_DONE:
     case CHAT_EVENT_ERROR:

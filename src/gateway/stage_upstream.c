@@ -1,9 +1,7 @@
-/* Stage "upstream": hand the request to the engine and wait for its last event. */
-#include "base/check.h"
+/* Stage "upstream": hand the request to whoever answers, and wait for the last event. */
 #include "gateway/gateway_internal.h"
 
 #define NS_PER_MS UINT64_C(1000000)
-#define LOADING_RETRY_S 5
 #define DRAINING_RETRY_S 10
 #define FULL_RETRY_S 1
 
@@ -15,16 +13,11 @@ static void on_deadline(void *user)
     call->upstream->cancel(call);
 }
 
-/* Which sinks the events go through is decided here, once. */
-static bool build_sinks(struct call *call)
+static uint32_t time_limit_ms(const struct call *call)
 {
-    struct sink *last = call->request.stream ? sink_sse_create(call) : sink_json_create(call);
+    const uint32_t own = call->fleet->settings->request_timeout_ms;
 
-    if (last != NULL) {
-        call->sink = last;
-        call->sink = sink_meter_create(call, last);
-    }
-    return call->sink != NULL && call->sink != last;
+    return own != 0 ? own : call->gw->options.request_timeout_ms;
 }
 
 enum stage_verdict stage_upstream(struct call *call)
@@ -36,31 +29,21 @@ enum stage_verdict stage_upstream(struct call *call)
                                 "The server is shutting down and takes no new requests. Send the "
                                 "request to another server or again later.");
     }
-    if (gw->engine == NULL) {
-        return call_unavailable(call, "model_loading", LOADING_RETRY_S,
-                                "The model is still loading. Try again in a few seconds; "
-                                "GET /health answers 200 when it is ready.");
-    }
     if (gw->n_calls > gw->options.inflight_max) {
         return call_unavailable(call, "server_is_overloaded", FULL_RETRY_S,
                                 "The server is currently overloaded with other requests. Try "
                                 "again in a moment.");
     }
-    call->frame.fingerprint = engine_model(gw->engine)->fingerprint;
-    if (!build_sinks(call)) {
-        return call_unavailable(call, "server_is_overloaded", FULL_RETRY_S,
-                                "The server has no memory for this request.");
-    }
-    call->upstream = &upstream_local;
+    call->upstream = &attempts_ops;
     if (call->upstream->start(call) != OK) {
+        call->upstream = NULL;
         return STAGE_STOP; // start has said why
     }
-    if (gw->options.request_timeout_ms > 0) {
+    if (time_limit_ms(call) > 0) {
         call->deadline.on_due = on_deadline;
         call->deadline.user = call;
         loop_timer_set(gw->loop, &call->deadline,
-                       http_exchange_begun_ns(call->x) +
-                           gw->options.request_timeout_ms * NS_PER_MS);
+                       http_exchange_begun_ns(call->x) + time_limit_ms(call) * NS_PER_MS);
     }
     return STAGE_WAIT;
 }

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "net/permit.h"
+#include "net/tls_stream.h"
 #include "net/transport.h"
 
 #include <errno.h>
@@ -22,8 +23,10 @@
 
 /* One exchange.  Lives on the stack of egress_call. */
 struct exchange {
+    const struct permit *permit;
     const struct egress_request *q;
     struct egress_url url;
+    const struct tls_client *tls; // NULL: plain
     struct transport transport;
     struct buf in; // received, not used
     struct http_head head;
@@ -157,33 +160,71 @@ static enum status wait_for(const struct exchange *x, short events, uint64_t dea
 
 /* --- connecting --- */
 
-static enum status connect_one(struct exchange *x, const struct addrinfo *ai, uint64_t deadline_ns)
+enum status egress_admit(const struct permit *permit, enum label label, struct error *err)
+{
+    if (label > permit->ceiling) {
+        return error_set(err, E_DENIED, "A %s request may not be sent for \"%s\": at most %s.",
+                         label_name(label), permit->purpose, label_name(permit->ceiling));
+    }
+    return OK;
+}
+
+enum status egress_connect(const struct permit *permit, enum label label,
+                           const struct sockaddr *address, socklen_t address_bytes, int *ret_fd,
+                           bool *ret_connected)
 {
     const int one = 1;
-    int fault = 0;
-    socklen_t len = sizeof(fault);
-    enum status rc;
+    bool connected;
+    int fd;
+    int saved;
 
-    x->transport.fd =
-        socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
-    if (x->transport.fd < 0) {
+    if (label > permit->ceiling) {
+        return E_DENIED;
+    }
+    fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
         return E_IO;
     }
-    if (connect(x->transport.fd, ai->ai_addr, ai->ai_addrlen) != 0) {
-        if (errno != EINPROGRESS) {
-            return E_IO;
-        }
-        rc = wait_for(x, POLLOUT, deadline_ns);
-        if (rc != OK) {
-            return rc;
-        }
-        if (getsockopt(x->transport.fd, SOL_SOCKET, SO_ERROR, &fault, &len) != 0 || fault != 0) {
-            errno = fault;
-            return E_IO;
-        }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    connected = connect(fd, address, address_bytes) == 0;
+    if (!connected && errno != EINPROGRESS) {
+        saved = errno;
+        close(fd);
+        errno = saved;
+        return E_IO;
     }
-    (void)setsockopt(x->transport.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    *ret_fd = fd;
+    *ret_connected = connected;
     return OK;
+}
+
+enum status egress_connected(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int fault = 0;
+    socklen_t len = sizeof(fault);
+
+    if (poll(&p, 1, 0) == 0) {
+        return E_AGAIN;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &fault, &len) == 0 && fault == 0) {
+        return OK;
+    }
+    errno = fault == 0 ? errno : fault;
+    return E_IO;
+}
+
+static enum status connect_one(struct exchange *x, const struct addrinfo *ai, uint64_t deadline_ns)
+{
+    bool connected = false;
+    enum status rc = egress_connect(x->permit, x->q->label, ai->ai_addr, ai->ai_addrlen,
+                                    &x->transport.fd, &connected);
+
+    if (rc != OK || connected) {
+        return rc;
+    }
+    rc = wait_for(x, POLLOUT, deadline_ns);
+    return rc == OK ? egress_connected(x->transport.fd) : rc;
 }
 
 static enum status refuse_connect(const struct exchange *x, enum status rc)
@@ -226,6 +267,32 @@ static enum status open_connection(struct exchange *x)
     }
     freeaddrinfo(list);
     return rc == OK ? OK : refuse_connect(x, rc);
+}
+
+static enum status secure(struct exchange *x)
+{
+    struct tls_stream *tls = tls_stream_connect(x->tls, x->transport.fd, x->url.host, NULL);
+    const uint64_t deadline_ns = deadline_after(x->q->connect_timeout_ms, 5000);
+    enum status rc;
+
+    if (tls == NULL) {
+        return error_set(x->err, E_NO_MEMORY, "No memory for TLS.");
+    }
+    transport_secure(&x->transport, tls);
+    for (;;) {
+        rc = transport_handshake(&x->transport);
+        if (rc == OK) {
+            return OK;
+        }
+        if (rc != E_AGAIN) {
+            return error_set(x->err, E_IO, "No TLS connection to %.*s port %u: %s.",
+                             STR_ARG(x->url.host), (unsigned)x->url.port, tls_stream_why(tls));
+        }
+        rc = wait_for(x, tls_stream_wants_write(tls) ? POLLOUT : POLLIN, deadline_ns);
+        if (rc != OK) {
+            return refuse_connect(x, rc);
+        }
+    }
 }
 
 /* --- sending --- */
@@ -462,6 +529,9 @@ static enum status run(struct exchange *x, int *ret_status)
 {
     enum status rc = open_connection(x);
 
+    if (rc == OK && x->url.tls) {
+        rc = secure(x);
+    }
     if (rc == OK) {
         rc = send_request(x);
     }
@@ -478,28 +548,42 @@ static enum status run(struct exchange *x, int *ret_status)
     return read_body(x);
 }
 
+/* With the request's trust, or with the system's. */
+static enum status run_tls(struct exchange *x, int *ret_status)
+{
+    const struct tls_client_options none = {0};
+    struct tls_client *own = NULL;
+    enum status rc = OK;
+
+    x->tls = x->q->tls;
+    if (x->tls == NULL) {
+        rc = tls_client_create(&none, &own, x->err);
+        x->tls = own;
+    }
+    if (rc == OK) {
+        rc = run(x, ret_status);
+    }
+    transport_close(&x->transport);
+    tls_client_destroy(own);
+    return rc;
+}
+
 enum status egress_call(const struct permit *permit, const struct egress_request *request,
                         int *ret_status, struct error *err)
 {
-    struct exchange x = {.q = request, .transport = {-1}, .err = err};
-    enum status rc;
+    struct exchange x = {.permit = permit, .q = request, .transport = {.fd = -1}, .err = err};
+    enum status rc = egress_admit(permit, request->label, err);
 
-    if (request->label > permit->ceiling) {
-        return error_set(err, E_DENIED, "A %s request may not be sent for \"%s\": at most %s.",
-                         label_name(request->label), permit->purpose, label_name(permit->ceiling));
+    if (rc != OK) {
+        return rc;
     }
     rc = egress_parse_url(request->url, &x.url, err);
     if (rc != OK) {
         return rc;
     }
-    if (x.url.tls) {
-        return error_set(err, E_UNSUPPORTED,
-                         "https:// is not built in yet. Use http:// on a trusted network, or put a "
-                         "TLS proxy in between.");
-    }
     x.head.fields = x.fields;
     buf_init(&x.in, HTTP_HEAD_BYTES_MAX + 4 * (size_t)READ_BYTES);
-    rc = run(&x, ret_status);
+    rc = x.url.tls ? run_tls(&x, ret_status) : run(&x, ret_status);
     transport_close(&x.transport);
     buf_done(&x.in);
     return rc;

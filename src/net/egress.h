@@ -1,9 +1,9 @@
 /* egress.h - the one door through which this program opens connections and sends as a client.
  *
  * No other file may call connect().  Every call takes a permit (net/permit.h) and the label of what
- * is sent.  Here: one blocking HTTP/1.1 exchange, for `kontor chat --url` and `kontor health`; the
- * gateway's pooled, non-blocking client will stand beside it, behind the same permit.
- * http:// only until TLS is built in.  Any thread; a call keeps no state.
+ * is sent.  Here: one blocking HTTP/1.1 exchange, for `kontor chat --url` and `kontor health`, and
+ * the connections of the gateway's pooled, non-blocking client (net/http_client.h).
+ * Any thread; a call keeps no state.
  */
 #ifndef NET_EGRESS_H
 #define NET_EGRESS_H
@@ -16,12 +16,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct permit;
+struct tls_client;
 
 struct egress_request {
     struct str method;               // "GET", "POST"
-    struct str url;                  // "http://host[:port]/path?query"
+    struct str url;                  // "https://host[:port]/path?query", or http
+    const struct tls_client *tls;    // for https; NULL: the system's authorities; borrowed
     const struct http_field *fields; // [n_fields] beside host, content-length, connection
     uint32_t n_fields;
     struct str body;
@@ -44,12 +47,32 @@ struct egress_request {
  *
  * ret_status  the answer's status code
  *
- * Errors: DENIED (label over the permit's ceiling), INVALID (URL, answer), UNSUPPORTED (https), IO
- * (refused, reset, name), TIMEOUT, CLOSED (cut off in mid-answer), LIMIT (answer too large),
+ * Errors: DENIED (label over the permit's ceiling), INVALID (URL, answer), IO (refused, reset,
+ * name, certificate), TIMEOUT, CLOSED (cut off in mid-answer), LIMIT (answer too large),
  * CANCELLED.
  */
 MUST_USE enum status egress_call(const struct permit *permit, const struct egress_request *request,
                                  int *ret_status, struct error *err);
+
+/**
+ * May something of this label go out with this permit?
+ * Errors: DENIED (err has the sentence for the caller).  Any thread.
+ */
+MUST_USE enum status egress_admit(const struct permit *permit, enum label label, struct error *err);
+
+/**
+ * Begin a non-blocking TCP connection for what egress_admit let pass (checked again).
+ *
+ * ret_fd         the socket (close-on-exec, TCP_NODELAY); owned by the caller
+ * ret_connected  false: wait until it is writable, then ask egress_connected
+ *
+ * Errors: DENIED, IO (errno says why).
+ */
+MUST_USE enum status egress_connect(const struct permit *permit, enum label label,
+                                    const struct sockaddr *address, socklen_t address_bytes,
+                                    int *ret_fd, bool *ret_connected);
+/** How the attempt ended.  Errors: AGAIN (still under way), IO (errno says why). */
+MUST_USE enum status egress_connected(int fd);
 
 /* A URL taken apart; views into the text. */
 struct egress_url {

@@ -1,5 +1,6 @@
 #include "base/check.h"
 #include "net/http_internal.h"
+#include "net/tls_stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,15 +28,17 @@ static void enter(struct http_conn *c, enum http_conn_state state)
 struct http_conn *http_conn_open(struct http_server *s, int fd, const char *peer, bool overfull)
 {
     struct http_conn *c = calloc(1, sizeof(*c));
+    struct tls_stream *tls = s->options.tls != NULL ? tls_stream_accept(s->options.tls, fd) : NULL;
 
-    if (c == NULL) {
-        struct transport t = {fd};
+    if (c == NULL || (s->options.tls != NULL && tls == NULL)) {
+        struct transport t = {.fd = fd, .tls = tls};
 
         transport_close(&t);
+        free(c);
         return NULL;
     }
     c->server = s;
-    c->transport.fd = fd;
+    c->transport = (struct transport){.fd = fd, .tls = tls};
     c->overfull = overfull;
     c->watch.on_ready = on_ready;
     c->watch.user = c;
@@ -52,7 +55,7 @@ struct http_conn *http_conn_open(struct http_server *s, int fd, const char *peer
     }
     s->conns = c;
     s->n_conns++;
-    enter(c, HTTP_CONN_IDLE);
+    enter(c, tls != NULL ? HTTP_CONN_SHAKE : HTTP_CONN_IDLE);
     if (loop_watch_start(s->loop, &c->watch, fd) != OK) {
         http_conn_die(c);
         return NULL;
@@ -174,8 +177,7 @@ static bool fill(struct http_conn *c)
     }
     rc = transport_read(&c->transport, c->server->scratch, HTTP_SCRATCH_BYTES, &n);
     if (rc == OK) {
-        // A short read has emptied the socket; the next edge tells of more.
-        c->readable = n == HTTP_SCRATCH_BYTES || c->peer_closed;
+        c->readable = !c->transport.empty || c->peer_closed; // else the next edge tells of more
         buf_append(&c->in, c->server->scratch, n);
         if (buf_status(&c->in) == OK) {
             return true;
@@ -210,6 +212,7 @@ static enum turn deliver(struct http_conn *c)
     struct http_server *s = c->server;
 
     enter(c, HTTP_CONN_RUNNING);
+    c->unsure = true;
     s->options.events.on_request(s->options.user, c->exchange);
     return TURN_AGAIN;
 }
@@ -267,7 +270,9 @@ static enum turn begin_body(struct http_conn *c)
         refuse(c, &too_large);
         return TURN_AGAIN;
     }
-    if (s->options.events.on_head != NULL) {
+    // A body that is here already is refused after it was read, with the connection kept.
+    if (s->options.events.on_head != NULL &&
+        !(x->head->body == HTTP_BODY_LENGTH && x->head->content_length <= c->in.len)) {
         const bool keep = x->keep;
 
         x->keep = false; // an early answer leaves the body unread
@@ -296,6 +301,31 @@ static bool begin_request(struct http_conn *c)
     }
     x->begun_ns = loop_now_ns(c->server->loop);
     return true;
+}
+
+static enum turn turn_shake(struct http_conn *c)
+{
+    static const struct http_fault plain = {400, "This port speaks TLS. Use https://."};
+    const enum status rc = transport_handshake(&c->transport);
+
+    if (rc == OK) {
+        c->readable = true; // the first request may have come along
+        enter(c, HTTP_CONN_IDLE);
+        return TURN_AGAIN;
+    }
+    if (rc == E_AGAIN) {
+        return TURN_WAIT;
+    }
+    if (rc != E_UNSUPPORTED) {
+        http_conn_die(c);
+        return TURN_WAIT;
+    }
+    transport_unsecure(&c->transport);
+    if (!begin_request(c)) {
+        return TURN_WAIT;
+    }
+    refuse(c, &plain);
+    return TURN_AGAIN;
 }
 
 static enum turn turn_idle(struct http_conn *c)
@@ -367,25 +397,34 @@ static bool grow_body(struct http_conn *c, struct str payload)
     return false;
 }
 
+/* Everything that was received is taken before the buffer is moved up, so that a body of very many
+ * tiny chunks costs no more than its bytes. */
 static enum turn turn_chunked(struct http_conn *c)
 {
     struct http_fault fault;
-    struct str payload;
-    size_t used;
-    enum status rc;
+    struct str in;
+    size_t at = 0;
+    enum status rc = OK;
 
     if (c->in.len == 0 && !fill(c)) {
         return TURN_WAIT;
     }
-    rc = http_chunked_next(&c->chunked, buf_str(&c->in), &used, &payload, &fault);
-    if (rc != OK && rc != E_CLOSED) {
-        refuse(c, &fault);
-        return TURN_AGAIN;
+    in = buf_str(&c->in);
+    while (rc == OK && at < in.len) {
+        struct str payload;
+        size_t used;
+
+        rc = http_chunked_next(&c->chunked, str_slice(in, at, in.len), &used, &payload, &fault);
+        at += used;
+        if (rc != OK && rc != E_CLOSED) {
+            refuse(c, &fault);
+            return TURN_AGAIN;
+        }
+        if (!grow_body(c, payload)) {
+            return TURN_AGAIN;
+        }
     }
-    if (!grow_body(c, payload)) {
-        return TURN_AGAIN;
-    }
-    buf_consume(&c->in, used);
+    buf_consume(&c->in, at);
     return rc == E_CLOSED ? deliver(c) : TURN_AGAIN;
 }
 
@@ -408,7 +447,7 @@ static bool fill_body(struct http_conn *c, uint64_t left)
     rc = transport_read(&c->transport, room, want, &n);
     if (rc == OK) {
         buf_commit(body, n);
-        c->readable = n == want || c->peer_closed;
+        c->readable = !c->transport.empty || c->peer_closed;
         return true;
     }
     if (rc == E_AGAIN) {
@@ -465,6 +504,8 @@ static enum turn turn_linger(struct http_conn *c)
 static enum turn take_turn(struct http_conn *c)
 {
     switch (c->state) {
+    case HTTP_CONN_SHAKE:
+        return turn_shake(c);
     case HTTP_CONN_IDLE:
         if (c->out.len > limits_of(c)->out_high_bytes) {
             return TURN_WAIT; // a client that pipelines must also read
@@ -499,6 +540,9 @@ static void set_deadline(struct http_conn *c)
     uint32_t wait_ms = 0;
 
     switch (c->state) {
+    case HTTP_CONN_SHAKE:
+        wait_ms = l->handshake_timeout_ms;
+        break;
     case HTTP_CONN_IDLE:
         wait_ms = l->idle_timeout_ms;
         break;
@@ -530,6 +574,12 @@ static void go_on(struct http_conn *c)
     while (turns < TURNS_MAX && take_turn(c) == TURN_AGAIN) {
         turns++;
     }
+    if (c->state == HTTP_CONN_RUNNING && c->unsure) {
+        // A reset in the same wake-up as the end of the request looks like input and makes no
+        // further event.  Asked once, and only for requests that are not answered at once.
+        c->unsure = false;
+        c->peer_closed |= !transport_alive(&c->transport);
+    }
     if (c->state == HTTP_CONN_RUNNING && c->peer_closed) {
         http_conn_die(c);
     }
@@ -557,6 +607,10 @@ static void on_ready(void *user, unsigned what)
         if (c->state == HTTP_CONN_RUNNING && !transport_alive(&c->transport)) {
             c->peer_closed = true; // a reset comes without LOOP_CLOSED
         }
+    }
+    if (transport_is_tls(&c->transport)) {
+        c->readable = true; // TLS may wait for the one to do the other
+        c->writable = true;
     }
     go_on(c);
 }
@@ -596,7 +650,7 @@ void http_conn_answered(struct http_conn *c)
     http_conn_touch(c);
 }
 
-void http_conn_retire(struct http_conn *c)
+bool http_conn_retire(struct http_conn *c)
 {
     const bool waits = c->state == HTTP_CONN_IDLE && c->in.len == 0 && c->exchange != NULL;
 
@@ -605,4 +659,5 @@ void http_conn_retire(struct http_conn *c)
         c->readable = true;
         http_conn_touch(c);
     }
+    return waits;
 }

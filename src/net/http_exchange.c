@@ -114,6 +114,14 @@ struct str http_exchange_body(const struct http_exchange *x)
     return buf_str(&x->body);
 }
 
+void http_exchange_drop_body(struct http_exchange *x)
+{
+    buf_done(&x->body);
+    if (x->conn != NULL && x->conn->in.len == 0) {
+        buf_done(&x->conn->in);
+    }
+}
+
 struct arena *http_exchange_arena(struct http_exchange *x)
 {
     return x->arena;
@@ -181,7 +189,11 @@ static void put_head(struct http_exchange *x, const struct http_reply *reply)
     struct http_server *s = x->conn->server;
     struct buf *out = &x->conn->out;
 
-    buf_printf(out, "HTTP/1.1 %d %s\r\n", reply->status, http_parse_reason(reply->status));
+    buf_append_str(out, STR("HTTP/1.1 "));
+    buf_append_number(out, (uint64_t)reply->status, 10);
+    buf_append_byte(out, ' ');
+    buf_append_c(out, http_parse_reason(reply->status));
+    buf_append_str(out, STR("\r\n"));
     put_field(out, "server", str_from_c(s->options.server_name));
     put_field(out, "date", str_from_c(http_server_date(s)));
     if (reply->content_type != NULL) {
@@ -222,7 +234,9 @@ void http_exchange_reply(struct http_exchange *x, const struct http_reply *reply
     }
     put_head(x, reply);
     if (reply->status != 204) {
-        buf_printf(&c->out, "content-length: %zu\r\n", body.len);
+        buf_append_str(&c->out, STR("content-length: "));
+        buf_append_number(&c->out, body.len, 10);
+        buf_append_str(&c->out, STR("\r\n"));
     }
     buf_append_str(&c->out, STR("\r\n"));
     if (!x->no_body) {
@@ -259,7 +273,8 @@ enum status http_exchange_write(struct http_exchange *x, struct str bytes)
         return OK; // an empty chunk would end the body
     }
     if (x->chunked) {
-        buf_printf(&c->out, "%zx\r\n", bytes.len);
+        buf_append_number(&c->out, bytes.len, 16);
+        buf_append_str(&c->out, STR("\r\n"));
     }
     buf_append_str(&c->out, bytes);
     if (x->chunked) {

@@ -5,6 +5,7 @@
  *
  * States of a connection and who moves it on (http_conn.c unless said):
  *
+ *   SHAKE -> IDLE     TLS handshake complete (listeners with TLS begin here, others with IDLE)
  *   IDLE -> HEAD      first byte of a request
  *   HEAD -> BODY      head complete, a body follows
  *   HEAD, BODY -> RUNNING   request complete (or refused), the owner's callback was called
@@ -25,6 +26,7 @@
 #define HTTP_DATE_BYTES 32
 
 enum http_conn_state {
+    HTTP_CONN_SHAKE,
     HTTP_CONN_IDLE,
     HTTP_CONN_HEAD,
     HTTP_CONN_BODY,
@@ -48,6 +50,7 @@ struct http_conn {
     bool peer_closed;    // the client ended its side
     bool skipped_line;   // one empty line before a request was forgiven
     bool retiring;       // ends once no request is there
+    bool unsure;         // the request was just handed over: has the client been reset meanwhile?
     bool overfull;       // over connections_max: gets a refusal and nothing else
     size_t seen;         // bytes of `in` that http_parse_end has looked at
     uint64_t since_ns;   // beginning of the state
@@ -89,6 +92,7 @@ struct http_server {
     struct http_conn *conns;
     struct loop_watch watch;
     struct loop_timer pause; // accepting again after the process ran out of descriptors
+    struct loop_timer look;  // at the certificate's files
     int64_t date_s;          // second that `date` shows
     char date[HTTP_DATE_BYTES];
     struct http_field fields[HTTP_FIELDS_MAX]; // of the head being parsed
@@ -99,9 +103,10 @@ struct http_server {
 struct http_conn *http_conn_open(struct http_server *s, int fd, const char *peer, bool overfull);
 /** Close at once; tells the exchange's owner.  Freed at the end of the batch. */
 void http_conn_die(struct http_conn *c);
-/** At drain: end the connection if it waits for another request and none has come.  One that has
- *  not carried a request yet is left alone: its first one is probably on its way. */
-void http_conn_retire(struct http_conn *c);
+/** At drain or for want of descriptors: end the connection if it waits for another request and none
+ *  has come.  One that has not carried a request yet is left alone: its first one is probably on
+ *  its way.  False: it is not one that waits. */
+bool http_conn_retire(struct http_conn *c);
 /** The answer of the current exchange is complete (its bytes are in `out`). */
 void http_conn_answered(struct http_conn *c);
 /** Output was added: send it at the end of the batch. */

@@ -212,6 +212,8 @@ static enum status read_framing(struct http_head *h, struct framing *fr, struct 
             fr->host = value;
         } else if (str_eq_nocase(name, STR("connection"))) {
             read_connection(value, fr);
+        } else if (str_eq_nocase(name, STR("content-encoding"))) {
+            h->encoded |= value.len > 0 && !str_eq_nocase(value, STR("identity"));
         } else if (str_eq_nocase(name, STR("expect")) && h->status == 0) {
             if (!str_eq_nocase(value, STR("100-continue"))) {
                 return refuse(f, E_UNSUPPORTED, 417, "Only Expect: 100-continue is understood.");

@@ -47,6 +47,7 @@ struct http_head {
     enum http_body body;
     uint64_t content_length; // HTTP_BODY_LENGTH
     bool keep_alive;         // the connection may carry another message
+    bool encoded;            // the body has a content-encoding other than identity
     bool expect_continue;    // request asked for 100 Continue
     uint32_t n_fields;
     struct http_field *fields; // [n_fields]; the caller's storage for HTTP_FIELDS_MAX of them

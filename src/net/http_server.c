@@ -18,6 +18,8 @@
 #define ACCEPTS_PER_BATCH 64
 #define SURPLUS_MAX 64 // connections over the limit that are told so; further ones are just closed
 #define PAUSE_MS 100   // no accepting after the process ran out of descriptors
+#define RETIRED_PER_PAUSE 64 // idle connections ended then
+#define LOOK_MS 5000         // between two looks at the certificate's files
 #define NS_PER_MS UINT64_C(1000000)
 
 static void default_u32(uint32_t *value, uint32_t fallback)
@@ -29,6 +31,7 @@ static void default_limits(struct http_server_limits *l)
 {
     default_u32(&l->connections_max, 10000);
     default_u32(&l->head_bytes_max, HTTP_HEAD_BYTES_MAX);
+    default_u32(&l->handshake_timeout_ms, 10000);
     default_u32(&l->head_timeout_ms, 15000);
     default_u32(&l->body_timeout_ms, 60000);
     default_u32(&l->idle_timeout_ms, 75000);
@@ -76,6 +79,16 @@ static void take_socket(struct http_server *s, int fd, const struct sockaddr_sto
     (void)http_conn_open(s, fd, peer, s->n_conns >= max);
 }
 
+/* Out of descriptors: connections that wait for another request make room for new ones. */
+static void retire_idle(struct http_server *s)
+{
+    struct http_conn *c = s->conns;
+
+    for (uint32_t n = 0; c != NULL && n < RETIRED_PER_PAUSE; c = c->next) {
+        n += http_conn_retire(c) ? 1 : 0;
+    }
+}
+
 static void on_acceptable(void *user, unsigned what)
 {
     struct http_server *s = user;
@@ -91,6 +104,7 @@ static void on_acceptable(void *user, unsigned what)
             take_socket(s, fd, &addr);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             loop_watch_stop(&s->watch);
+            retire_idle(s);
             loop_timer_set(s->loop, &s->pause, loop_now_ns(s->loop) + PAUSE_MS * NS_PER_MS);
             return;
         } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -105,6 +119,24 @@ static void on_pause_over(void *user)
 
     if (loop_watch_level(s->loop, &s->watch, s->fd) != OK) {
         loop_timer_set(s->loop, &s->pause, loop_now_ns(s->loop) + PAUSE_MS * NS_PER_MS);
+    }
+}
+
+static void look_later(struct http_server *s)
+{
+    loop_timer_set(s->loop, &s->look, loop_now_ns(s->loop) + LOOK_MS * NS_PER_MS);
+}
+
+static void on_look(void *user)
+{
+    struct http_server *s = user;
+    struct error err = {0};
+    bool changed;
+    const enum status rc = tls_server_refresh(s->options.tls, &changed, &err);
+
+    look_later(s);
+    if ((rc != OK || changed) && s->options.events.on_certificate != NULL) {
+        s->options.events.on_certificate(s->options.user, rc == OK ? NULL : &err);
     }
 }
 
@@ -253,11 +285,16 @@ enum status http_server_create(struct loop *loop, const struct http_server_optio
     s->watch.user = s;
     s->pause.on_due = on_pause_over;
     s->pause.user = s;
+    s->look.on_due = on_look;
+    s->look.user = s;
     rc = loop_watch_level(loop, &s->watch, s->fd);
     if (rc != OK) {
         close(s->fd);
         free(s);
         return error_set(err, rc, "Cannot watch the listening socket.");
+    }
+    if (options->tls != NULL) {
+        look_later(s);
     }
     *ret_server = s;
     return OK;
@@ -274,6 +311,7 @@ void http_server_destroy(struct http_server *s)
     loop_settle(s->loop);
     loop_watch_stop(&s->watch);
     loop_timer_stop(&s->pause);
+    loop_timer_stop(&s->look);
     close(s->fd);
     free(s);
 }
@@ -287,7 +325,7 @@ void http_server_drain(struct http_server *s)
 {
     s->draining = true;
     for (struct http_conn *c = s->conns; c != NULL; c = c->next) {
-        http_conn_retire(c);
+        (void)http_conn_retire(c);
     }
 }
 

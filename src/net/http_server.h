@@ -2,7 +2,8 @@
  *
  * One connection carries one exchange after the other; pipelined requests wait in the socket until
  * the answer before them is complete.  Deadlines of head and body are absolute.  A client that
- * closes its side while its request runs counts as gone.  Limits and their names: struct
+ * closes its side while its request runs counts as gone.  With TLS the certificate's files are
+ * looked at every few seconds and loaded again when they changed.  Limits and their names: struct
  * http_server_limits and docs/http.md.  Loop-owned: everything here is for the loop's thread.
  */
 #ifndef NET_HTTP_SERVER_H
@@ -13,6 +14,7 @@
 #include "base/str.h"
 #include "net/http_parse.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,36 +25,41 @@ struct http_exchange; // one request and its answer
 
 /* Zero means the default in brackets. */
 struct http_server_limits {
-    uint32_t connections_max;   // more are answered 503 and closed [10000]
-    uint32_t head_bytes_max;    // request line and fields together [65536]
-    uint64_t body_bytes_max;    // 413 above [33554432]
-    size_t arena_bytes_max;     // memory of one request besides its body [268435456]
-    uint32_t head_timeout_ms;   // from the first byte of a head to its last [15000]
-    uint32_t body_timeout_ms;   // from the end of the head to the end of the body [60000]
-    uint32_t idle_timeout_ms;   // between requests [75000]
-    uint32_t stall_timeout_ms;  // output waiting and the client takes nothing [60000]
-    uint32_t linger_timeout_ms; // reading on after an answer that ends the connection [2000]
-    uint32_t out_high_bytes;    // unsent output above which a producer has to stop [262144]
-    uint32_t out_low_bytes;     // ... and below which it is called again [65536]
+    uint32_t connections_max;      // more are answered 503 and closed [10000]
+    uint32_t head_bytes_max;       // request line and fields together [65536]
+    uint64_t body_bytes_max;       // 413 above [33554432]
+    size_t arena_bytes_max;        // memory of one request besides its body [268435456]
+    uint32_t handshake_timeout_ms; // of TLS, from the connection on [10000]
+    uint32_t head_timeout_ms;      // from the first byte of a head to its last [15000]
+    uint32_t body_timeout_ms;      // from the end of the head to the end of the body [60000]
+    uint32_t idle_timeout_ms;      // between requests [75000]
+    uint32_t stall_timeout_ms;     // output waiting and the client takes nothing [60000]
+    uint32_t linger_timeout_ms;    // reading on after an answer that ends the connection [2000]
+    uint32_t out_high_bytes;       // unsent output above which a producer has to stop [262144]
+    uint32_t out_low_bytes;        // ... and below which it is called again [65536]
 };
 
 struct http_server_events {
     /** A whole request is here.  Answer now, or keep it with http_exchange_hold and answer
      * later. */
     void (*on_request)(void *user, struct http_exchange *x);
-    /** The head is here and a body follows.  May answer at once: the body is not read then and
-     *  on_request does not follow.  May be NULL. */
+    /** The head is here and its body is still on its way.  May answer at once: the body is not read
+     *  then and on_request does not follow.  May be NULL. */
     void (*on_head)(void *user, struct http_exchange *x);
     /** The request cannot be read: answer with fault->http_status.  The connection closes behind
      * it.
      *  `x` has no head (http_exchange_head gives NULL) unless the body was at fault. */
     void (*on_fault)(void *user, struct http_exchange *x, const struct http_fault *fault);
+    /** The files of the certificate have changed and are in use now (`why` NULL), or cannot be used
+     *  (the old ones stay).  For the log.  May be NULL. */
+    void (*on_certificate)(void *user, const struct error *why);
 };
 
 struct http_server_options {
     const char *host;        // NULL or "": all interfaces; a name or a literal, IPv6 too
     uint16_t port;           // 0: any free one
     uint32_t n_port_tries;   // further ports to try when `port` is taken
+    struct tls_server *tls;  // borrowed until the end; NULL: plain HTTP
     const char *server_name; // `server` field of every answer; borrowed for ever
     struct http_server_limits limits;
     struct http_server_events events;
@@ -84,6 +91,9 @@ const struct http_head *http_exchange_head(const struct http_exchange *x);
 struct str http_exchange_path(const struct http_exchange *x);
 /** Whole body, chunk framing removed.  Valid until the exchange is released. */
 struct str http_exchange_body(const struct http_exchange *x);
+/** Give the memory of the body, and of an empty input buffer, back before a long answer: the body
+ *  is empty from now on. */
+void http_exchange_drop_body(struct http_exchange *x);
 /** Memory of this request; dies with it. */
 struct arena *http_exchange_arena(struct http_exchange *x);
 /** "127.0.0.1:51234" or "[::1]:51234", for the access log. */

@@ -1,7 +1,7 @@
 /* permit.h - how a permit to send is made.
  *
  * Bytes leave this process through net/egress.c only, and egress wants a permit: who allowed it, up
- * to which label, for what purpose.  Only gateway/policy.c and app/ (for an operator's own
+ * to which label, for what purpose.  Only gateway/policy*.c and app/ (for an operator's own
  * commands) may include this header; everybody else gets a permit passed in.
  */
 #ifndef NET_PERMIT_H

@@ -50,6 +50,9 @@ static const struct option options[] = {
     HONOUR("api-key", OPTION_STRINGS, NULL, "KEY",
            "Keys that clients must send as a bearer token. The variables KONTOR_API_KEY and "
            "VLLM_API_KEY work too and do not show up in the process list."),
+    HONOUR("auth-config", OPTION_STRING, NULL, "FILE",
+           "YAML or JSON file with keys that clients must send, and the header they come in: "
+           "api_keys_file, api_keys_env, api_keys, header_name, header_prefix (docs/config.md)."),
     CHOICE("dtype", "auto", "TYPE", "auto|half|float16|bfloat16|float|float32",
            "Type of the weights. auto: bfloat16, also for float32 checkpoints. half keeps fp16 "
            "weights and computes in bfloat16 and float32, because GLM overflows fp16. float32 is "
@@ -80,6 +83,16 @@ static const struct option options[] = {
     HONOUR(
         "cpu-level", OPTION_STRING, NULL, "LEVEL",
         "Kernel level: ref, avx2, avx512, avx512bf16, neon. Default: the best this machine has."),
+    HONOUR("ssl-certfile", OPTION_STRING, NULL, "FILE",
+           "Serve HTTPS with this certificate (PEM, with its chain). It is loaded again when the "
+           "file changes."),
+    HONOUR("ssl-keyfile", OPTION_STRING, NULL, "FILE",
+           "Key of --ssl-certfile (PEM, without a password). Default: it is in the same file."),
+    HONOUR("ssl-ca-certs", OPTION_STRING, NULL, "FILE",
+           "Clients must show a certificate signed by one of these authorities (PEM)."),
+    CHOICE("ssl-cert-reqs", NULL, "N", "0|2",
+           "2: clients must show a certificate, which is the default with --ssl-ca-certs here; 0: "
+           "they are not asked, vLLM's default."),
     BOUNDED("shutdown-timeout", OPTION_COUNT, "30", "SECONDS", 0, 86400,
             "How long running answers may finish after SIGTERM; 0 stops them at once."),
     BOUNDED("max-body-bytes", OPTION_COUNT, "32M", "BYTES", 1024, 1099511627776.0,
@@ -90,6 +103,7 @@ static const struct option options[] = {
     SILENT("trust-remote-code", OPTION_FLAG, NULL, "Code in a model folder is never executed."),
     SILENT("enable-chunked-prefill", OPTION_FLAG, NULL, "Prompts are always prefilled in chunks."),
     SILENT("enable-request-id-headers", OPTION_FLAG, NULL, "x-request-id is always sent."),
+    SILENT("enable-ssl-refresh", OPTION_FLAG, NULL, "Changed certificates are always loaded."),
     SILENT("async-scheduling", OPTION_FLAG, NULL, "A matter of the engine."),
     WARN("disable-custom-all-reduce", OPTION_FLAG, NULL, "there is one device"),
     WARN("swap-space", OPTION_STRING, "GIB", "KV blocks are not swapped"),
@@ -105,8 +119,6 @@ static const struct option options[] = {
     REFUSE("quantization", OPTION_STRING, "METHOD", "serve a bf16, fp16 or fp32 checkpoint"),
     REFUSE("kv-cache-dtype", OPTION_STRING, "TYPE", "the KV cache follows --dtype; leave it out"),
     REFUSE("tokenizer", OPTION_STRING, "DIR", "put tokenizer.json beside the checkpoint"),
-    REFUSE("ssl-keyfile", OPTION_STRING, "FILE", "put a TLS proxy in front for now"),
-    REFUSE("ssl-certfile", OPTION_STRING, "FILE", "put a TLS proxy in front for now"),
     REFUSE("tool-call-parser", OPTION_STRING, "NAME", "tool calls are not built yet; leave it out"),
     REFUSE("reasoning-parser", OPTION_STRING, "NAME",
            "the reasoning split is not built yet; leave it out"),

@@ -152,7 +152,7 @@ class Server:
     def __exit__(self, kind, *_):
         self.stop()
         if kind is not None:
-            print("\n".join("# server: " + line for line in self.log().splitlines()[-40:]))
+            print("\n".join("# server: " + line[:400] for line in self.log().splitlines()[-40:]))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self):
@@ -163,7 +163,7 @@ class Server:
             self._wait_ready()
         except BaseException:
             self.stop()
-            print("\n".join("# server: " + line for line in self.log().splitlines()[-40:]))
+            print("\n".join("# server: " + line[:400] for line in self.log().splitlines()[-40:]))
             raise
 
     def _wait_ready(self):

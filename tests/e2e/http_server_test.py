@@ -2,6 +2,7 @@
 slow readers, limits, and what happens to a client that goes away."""
 import contextlib
 import json
+import os
 import re
 import resource
 import socket
@@ -197,6 +198,21 @@ def connections_over_the_limit_are_told_so():
 
 
 @test
+def without_descriptors_idle_connections_make_room():
+    with FakeServer() as server, contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(server.socket()) for _ in range(8)]
+        for sock in socks:
+            sock.sendall(GET_VERSION)
+            expect(status_of(read_answer(sock)[0]), 200)
+        pid = server.process.pid
+        n_open = len(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (n_open, n_open))
+        got = server.raw(GET_VERSION.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        expect(status_of(got), 200)
+        expect(socks[0].recv(100), b"")
+
+
+@test
 def a_slow_reader_gets_everything_and_holds_up_nobody():
     with FakeServer(out_high=20000) as server, server.socket(60) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -205,7 +221,9 @@ def a_slow_reader_gets_everything_and_holds_up_nobody():
         expect(server.ask("!count 5").status, 200)
         expect_true(time.monotonic() - begun < 2, "others are served meanwhile")
         time.sleep(1)
-        got = bytearray()
+        got = bytearray(slow.recv(8192))
+        # The rest in a hurry: with the small window each packet waits for a delayed ACK.
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         while not got.endswith(b"0\r\n\r\n"):
             piece = slow.recv(8192)
             expect_true(piece, "the stream ends properly")

@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from harness import ROOT, expect, expect_in, expect_true, main, test  # noqa: E402 - behind the path
 
 REAL = ("sh", "cat", "tr", "env", "find", "head")
-FAKE = ("gcc", "cc", "make", "meson", "ninja", "python3")
+FAKE = ("gcc", "cc", "make", "meson", "ninja", "openssl", "python3")
 APT = """#!/bin/sh
 echo "$@" >>"$WORLD/apt.log"
 [ "$1" = install ] && [ -e "$WORLD/lists-are-old" ] && exit 100

@@ -103,3 +103,23 @@ TEST(nothing_is_allocated_for_nothing)
     buf_done(&b);
     buf_done(NULL);
 }
+
+TEST(numbers_as_printf_writes_them)
+{
+    static const uint64_t list[] = {0, 1, 9, 10, 15, 16, 255, 1000, UINT32_MAX, UINT64_MAX};
+
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        struct buf got;
+        struct buf want;
+
+        buf_init(&got, 64);
+        buf_init(&want, 64);
+        buf_append_number(&got, list[i], 10);
+        buf_append_byte(&got, ' ');
+        buf_append_number(&got, list[i], 16);
+        buf_printf(&want, "%" PRIu64 " %" PRIx64, list[i], list[i]);
+        EXPECT_EQ_STR(buf_str(&got), buf_str(&want));
+        buf_done(&got);
+        buf_done(&want);
+    }
+}

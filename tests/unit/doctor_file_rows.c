@@ -91,6 +91,10 @@ static const struct row rows[] = {
     {"a.sh",
      SH "docker run --device=/dev/davinci0 quay.io/ascend/vllm-ascend:v0.18.0 vllm serve /m\n",
      "ascend-nodes", NULL},
+    {"a.sh",
+     SH "docker run --gpus all --device=/dev/davinci0 --device=/dev/davinci_manager "
+        "--device=/dev/devmm_svm --device=/dev/hisi_hdc a/b:1 x\n",
+     "vendors-mixed", NULL},
     /* Dockerfiles */
     {"Dockerfile",
      "FROM ubuntu:22.04\nRUN apt-get update && apt-get install -y python3.11 "

@@ -64,16 +64,6 @@ TEST(a_label_over_the_ceiling_does_not_pass)
     EXPECT_CONTAINS(err.text, "confidential");
 }
 
-TEST(https_is_named_as_missing)
-{
-    const struct egress_request q = {.method = STR("GET"), .url = STR("https://127.0.0.1/")};
-    struct error err = {0};
-    int status = 0;
-
-    EXPECT_STATUS(egress_call(&permit, &q, &status, &err), E_UNSUPPORTED);
-    EXPECT_CONTAINS(err.text, "https");
-}
-
 /* A server for one connection: reads what comes, sends `answer`, closes. */
 struct stub {
     int fd;

@@ -19,11 +19,14 @@ static struct run run_serve(const char *const *words, int n_words)
     char *argv[32];
     char first[] = "serve";
 
-    argv[0] = first;
-    for (int i = 0; i < n_words; i++) {
-        argv[i + 1] = strdup(words[i]); // argv must outlive the values; the program ends soon
-    }
     r.arena = arena_create(1 << 20);
+    argv[0] = first;
+    for (int i = 0; i < n_words; i++) { // argv must live as long as the values
+        const size_t size = strlen(words[i]) + 1;
+
+        argv[i + 1] = arena_alloc(r.arena, size);
+        memcpy(argv[i + 1], words[i], size);
+    }
     buf_init(&r.report.problems, 65536);
     buf_init(&r.report.warnings, 65536);
     r.rc = option_parse_quiet(&serve_options, n_words + 1, argv, r.arena, &r.v, &r.report);

@@ -18,7 +18,8 @@ SHELL = {name: "commands do not go through a shell" for name in ("system", "pope
 NETWORK = re.compile(r"(?<![\w.>])(connect|sendto|sendmsg|sendmmsg|curl_\w+)\s*\(")
 EGRESS = "src/net/egress.c"
 PERMIT_HEADER = "net/permit.h"  # who includes it can make a permit to send
-PERMIT_MAKERS = ("src/net/egress.c", "src/gateway/policy.c", "src/app/")
+PERMIT_MAKERS = ("src/net/egress.c", "src/gateway/policy.c", "src/gateway/policy_lend.c",
+                 "src/gateway/policy_permit.c", "src/app/")
 RESERVED_PREFIXES = re.compile(r"^(clock_|time_|str[a-z])")
 
 
