@@ -1,7 +1,7 @@
 #include "app/cmd_chat.h"
-#include "app/cmd_doctor.h"
 #include "app/cmd_config.h"
 #include "app/cmd_devices.h"
+#include "app/cmd_doctor.h"
 #include "app/cmd_explain.h"
 #include "app/cmd_gateway.h"
 #include "app/cmd_health.h"
