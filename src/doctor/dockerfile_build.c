@@ -146,6 +146,11 @@ static void check_musa(struct files_ctx *c, const struct dockerfile *f,
     }
 }
 
+static struct str up_to_blank(struct str s, size_t at)
+{
+    return str_slice(s, at, str_find_byte(s, ' ', at));
+}
+
 /* cc 12.0 code with a toolkit that does not know it. */
 static void check_cuda_arch(struct files_ctx *c, const struct dockerfile *f,
                             const struct dockerfile_instruction *r)
@@ -155,13 +160,14 @@ static void check_cuda_arch(struct files_ctx *c, const struct dockerfile *f,
         const char *dotted;
         uint32_t cuda;
         const char *name;
-    } needs[] = {{"=120", "12.0", 12008000, "12.8"},
-                 {"=100", "10.0", 12008000, "12.8"},
-                 {"=90", "9.0", 11008000, "11.8"},
-                 {"=89", "8.9", 11008000, "11.8"}};
+    } needs[] = {{"120", "12.0", 12008000, "12.8"},
+                 {"100", "10.0", 12008000, "12.8"},
+                 {"90", "9.0", 11008000, "11.8"},
+                 {"89", "8.9", 11008000, "11.8"}};
     struct str base = base_of(f, r->stage);
     size_t at = str_find(base, STR("cuda:"), 0);
     uint32_t have = 0;
+    bool run = str_eq_nocase(r->name, STR("RUN"));
     bool compiles = has(r->plain, "nvcc ") || has(r->plain, "-DGGML_CUDA=O") ||
                     has(r->plain, "CUDA_ARCHITECTURES");
 
@@ -172,7 +178,7 @@ static void check_cuda_arch(struct files_ctx *c, const struct dockerfile *f,
         size_t flag = str_find(r->plain, STR("CUDA_ARCHITECTURES"), 0);
         size_t list = str_find(r->plain, STR("TORCH_CUDA_ARCH_LIST"), 0);
         bool named =
-            (flag != SIZE_MAX && has(str_slice(r->plain, flag + 18, flag + 60), needs[i].arch)) ||
+            (flag != SIZE_MAX && has(up_to_blank(r->plain, flag), needs[i].arch)) ||
             (list != SIZE_MAX && has(str_slice(r->plain, list, list + 60), needs[i].dotted));
 
         if (named && have < needs[i].cuda) {
@@ -195,7 +201,7 @@ static void check_cuda_arch(struct files_ctx *c, const struct dockerfile *f,
                         "GPU was detected\")."),
                     STR("Name the architectures: -DCMAKE_CUDA_ARCHITECTURES=\"80;86;89;90\"."));
     }
-    if (compiles && (has(base, "-runtime") || has(base, "-base")) &&
+    if (run && compiles && (has(base, "-runtime") || has(base, "-base")) &&
         !stage_has(f, r->stage, "cuda-toolkit") && !stage_has(f, r->stage, "cuda-nvcc")) {
         size_t place = str_find(c->text, has(base, "-runtime") ? STR("-runtime") : STR("-base"), 0);
 
@@ -392,6 +398,9 @@ MUST_USE enum status dockerfile_build_check(struct files_ctx *c, const struct do
         enum status rc;
 
         if (!str_eq_nocase(r->name, STR("RUN"))) {
+            if (str_eq_nocase(r->name, STR("ENV")) || str_eq_nocase(r->name, STR("ARG"))) {
+                check_cuda_arch(c, f, r);
+            }
             continue;
         }
         rc = script_split(c, r->begin, r->end, true, &cmds, err);

@@ -141,6 +141,16 @@ static const struct row rows[] = {
      "FROM quay.io/ascend/cann:8.5.1-910b-ubuntu22.04-py3.11\nRUN cmake -B b "
      "-DGGML_CANN=on\n",
      "build-soc", "-DSOC_TYPE="},
+    {"Dockerfile",
+     "FROM nvidia/cuda:12.2.0-devel-ubuntu22.04\nENV TORCH_CUDA_ARCH_LIST=\"9.0 12.0\"\n",
+     "sdk-too-old", NULL},
+    {"Dockerfile",
+     "FROM nvidia/cuda:12.4.1-devel-ubuntu22.04\nRUN cmake "
+     "-DCMAKE_CUDA_ARCHITECTURES=\"86;120\" .\n",
+     "sdk-too-old", NULL},
+    {"Dockerfile",
+     "FROM nvidia/cuda:12.8.1-devel-ubuntu22.04\nENV TORCH_CUDA_ARCH_LIST=\"9.0 12.0\"\n", NULL,
+     NULL},
     /* Compose */
     {"compose.yml",
      SERVICE "    image: a/vllm-openai:v0.11.0\n    runtime: nvidia\n    command: "
