@@ -18,7 +18,7 @@
 #define LOG_SCAN_TIMES_MAX 10000  // counting stops there
 #define LOG_SCAN_EVIDENCE_MAX 400 // bytes
 #define LOG_SCAN_CAPTURE_MAX 96   // bytes
-#define LOG_SCAN_CAPTURES 4
+#define LOG_SCAN_CAPTURES 6
 #define LOG_SCAN_VALUES_MAX 8 // different values of one fact
 
 /* One place where a pattern matched. */

@@ -216,7 +216,7 @@ static void expand(struct buf *out, const struct log_scan *s, const struct log_s
             return;
         }
         inside = str_slice(text, open + 1, close);
-        if (inside.len == 1 && inside.ptr[0] >= '1' && inside.ptr[0] <= '4') {
+        if (inside.len == 1 && inside.ptr[0] >= '1' && inside.ptr[0] <= '0' + LOG_SCAN_CAPTURES) {
             int k = inside.ptr[0] - '1';
 
             buf_append(out, p->captures[k], p->capture_len[k]);

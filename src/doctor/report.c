@@ -243,7 +243,7 @@ static void append_finding(const struct report *r, uint32_t idx, bool color, str
     append_evidence(out, f);
     append_field(out, "cause", f->cause);
     append_field(out, "fix", f->fix);
-    append_field(out, "to confirm", f->confirm);
+    append_field(out, "confirm", f->confirm);
     append_related(r, idx, out);
     if (f->id.len > 0) {
         append_field(out, "rule", f->id);

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RULES_REGEX_CAPTURES_MAX 5 // the whole and four groups
+#define RULES_REGEX_CAPTURES_MAX 7 // the whole and six groups
 
 struct rules_regex;
 
