@@ -51,6 +51,7 @@ peers py   ensurepip             python3-venv          python's venv
 peers cmd  node|nodejs           nodejs                node 18 or newer
 peers cmd  npm                   npm                   npm
 peers cmd  nginx|/usr/sbin/nginx  nginx                nginx
+peers cmd  docker-compose        docker-compose        docker-compose
 fresh cmd  debootstrap           debootstrap           debootstrap
 fresh cmd  git                   git                   git
 TABLE

@@ -1,6 +1,8 @@
 #include "app/cmd_doctor.h"
 #include "app/command.h"
 #include "base/check.h"
+#include "doctor/files.h"
+#include "doctor/host.h"
 #include "doctor/log_check.h"
 #include "doctor/report.h"
 #include "doctor/rules.h"
@@ -22,7 +24,12 @@ static const struct option options[] = {
      "Check an entry script, Dockerfile, Compose file, daemon.json, manifest or .env.", NULL, NULL,
      0, 0},
     {"fix", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
-     "With --file: write the corrected file beside it.", NULL, NULL, 0, 0},
+     "With --file: write the corrected file beside it (start.sh to start.fixed.sh).", NULL, NULL, 0,
+     0},
+    {"force", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
+     "With --fix: replace a corrected file that exists already.", NULL, NULL, 0, 0},
+    {"all", NULL, OPTION_FLAG, OPTION_HONOUR, NULL, NULL,
+     "Print the checks that are fine and every line of long files, too.", NULL, NULL, 0, 0},
     {"engine", NULL, OPTION_STRING, OPTION_HONOUR, NULL, "NAME",
      "The engine that is meant: vllm, vllm-ascend, sglang, mindie, llama.cpp ...", NULL, NULL, 0,
      0},
@@ -44,11 +51,13 @@ static const struct option options[] = {
 };
 
 const struct option_set cmd_doctor_options = {
-    .usage = "kontor doctor --log FILE... [options]",
+    .usage = "kontor doctor [--log FILE... | --file FILE...] [options]",
     .about =
-        "Finds why an inference engine does not start or fails, from its log: cause, evidence,\n"
-        "fix, and how sure that is. Works on logs of vLLM and its vendor plug-ins, SGLang,\n"
-        "MindIE, llama.cpp, Docker and Kubernetes. Reads only; sends nothing.",
+        "Finds why an inference engine does not start or fails: from its log (--log), from the\n"
+        "files that start it (--file), or before the start from the host itself (neither).\n"
+        "Each answer has cause, evidence, fix, and how sure it is. Knows vLLM and its vendor\n"
+        "plug-ins, SGLang, MindIE, llama.cpp, Docker and Kubernetes. Reads only, sends nothing;\n"
+        "only --fix writes, and only beside the file.",
     .options = options,
     .n_options = ARRAY_COUNT(options),
     .epilog =
@@ -63,6 +72,7 @@ const struct option_set cmd_doctor_options = {
 struct request {
     const struct option_values *values;
     struct report *report;
+    struct buf *files; // what is said line by line; with --json the elements of an array
 };
 
 static enum status load_rules(const struct option_values *v, struct rules *r, struct error *err)
@@ -151,17 +161,43 @@ static bool wants_host(const struct option_values *v)
     return !wants_logs(v) && !wants_files(v);
 }
 
+static bool wants_color(const struct option_values *v)
+{
+    const char *when = option_string(v, "color");
+
+    return strcmp(when, "always") == 0 || (strcmp(when, "auto") == 0 && isatty(STDOUT_FILENO));
+}
+
 static enum status check_files(const struct request *q, struct error *err)
 {
-    (void)q;
-    return error_set(err, E_UNSUPPORTED, "checks of files (--file) are not built yet");
+    uint32_t n;
+    const char *const *paths = option_strings(q->values, "file", &n);
+    enum status rc = OK;
+
+    for (uint32_t i = 0; rc == OK && i < n; i++) {
+        struct files_request f = {.path = paths[i],
+                                  .fix = option_flag(q->values, "fix"),
+                                  .force = option_flag(q->values, "force"),
+                                  .json = option_flag(q->values, "json"),
+                                  .color = wants_color(q->values),
+                                  .all = option_flag(q->values, "all")};
+
+        if (i > 0 && f.json) {
+            buf_append_c(q->files, ",\n  ");
+        }
+        rc = files_run(&f, q->report, q->files, err);
+    }
+    return rc;
 }
 
 static enum status check_host(const struct request *q, struct error *err)
 {
-    (void)q;
-    return error_set(err, E_UNSUPPORTED,
-                     "checks of this host are not built yet; name a log with --log FILE");
+    struct host_request r = {.root = option_string(q->values, "root"),
+                             .engine = option_string(q->values, "engine"),
+                             .model = option_string(q->values, "model"),
+                             .image = option_string(q->values, "image")};
+
+    return host_run(&r, q->report, err);
 }
 
 /* The checks in order; each adds to the report or says why it could not look. */
@@ -174,22 +210,34 @@ static const struct check {
     {wants_logs, check_logs},
 };
 
-static bool wants_color(const struct option_values *v)
+/* report_json's object, with what was said line by line behind it. */
+static void print_json(const struct report *report, const struct buf *files, struct buf *out)
 {
-    const char *when = option_string(v, "color");
-
-    return strcmp(when, "always") == 0 || (strcmp(when, "auto") == 0 && isatty(STDOUT_FILENO));
+    report_json(report, out);
+    if (files->len == 0) {
+        return;
+    }
+    while (out->len > 0 && out->ptr[out->len - 1] != '}') {
+        out->len--;
+    }
+    CHECK(out->len > 0);
+    out->len--;
+    buf_append_c(out, ",\n \"files\": [\n  ");
+    buf_append_str(out, buf_str(files));
+    buf_append_c(out, "]}\n");
 }
 
-static void print(const struct option_values *v, const struct report *report)
+static void print(const struct option_values *v, const struct report *report,
+                  const struct buf *files)
 {
     struct buf out;
 
     buf_init(&out, OUT_BYTES_MAX);
     if (option_flag(v, "json")) {
-        report_json(report, &out);
+        print_json(report, files, &out);
     } else {
-        report_print(report, wants_color(v), false, &out);
+        buf_append_str(&out, buf_str(files));
+        report_print(report, wants_color(v), option_flag(v, "all"), &out);
     }
     fwrite(out.ptr, 1, out.len, stdout);
     buf_done(&out);
@@ -217,10 +265,12 @@ static int list_rules(const struct option_values *v)
 
 static int doctor(const struct option_values *v)
 {
-    struct request q = {v, report_create()};
+    struct buf files;
+    struct request q = {v, report_create(), &files};
     int code = EXIT_CODE_OK;
 
     CHECK(q.report != NULL);
+    buf_init(&files, OUT_BYTES_MAX);
     for (size_t i = 0; i < ARRAY_COUNT(checks); i++) {
         struct error err = {0};
 
@@ -230,9 +280,10 @@ static int doctor(const struct option_values *v)
         }
     }
     if (code == EXIT_CODE_OK) {
-        print(v, q.report);
+        print(v, q.report, &files);
         code = report_exit_code(q.report);
     }
+    buf_done(&files);
     report_destroy(q.report);
     return code;
 }

@@ -30,7 +30,7 @@ static const struct command commands[] = {
      &eval_options},
     {"plan", "what a model needs on given accelerator cards, before anything is started",
      cmd_plan_run, &cmd_plan_options},
-    {"doctor", "find what keeps an inference engine from starting: its log explained",
+    {"doctor", "find what keeps an inference engine from starting: host, files, logs",
      cmd_doctor_run, &cmd_doctor_options},
     {"devices", "accelerator cards of this machine, or why there are none", cmd_devices_run,
      &cmd_devices_options},

@@ -59,7 +59,7 @@ def judge(folder):
         cases = list(csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE))
     for case in cases:
         path = folder / case["file"]
-        if not path.exists():
+        if path.suffix != ".log" or not path.exists():
             continue  # a script or manifest: another test's
         code, answer = examine(path.read_bytes())
         if case["key"] == "healthy":
