@@ -39,7 +39,7 @@ build lib  jansson:jansson.h     libjansson-dev        jansson
 build lib  yaml-0.1:yaml.h       libyaml-dev           libyaml
 build lib  sqlite3:sqlite3.h     libsqlite3-dev        SQLite 3 (the ledger)
 test  lib  cmocka:cmocka.h       libcmocka-dev         cmocka
-test  lib  libpcre2-8:pcre2.h    libpcre2-dev          PCRE2 (kontor doctor reads logs)
+build lib  libpcre2-8:pcre2.h    libpcre2-dev          PCRE2 (kontor doctor reads logs)
 test  cmd  openssl               openssl               the openssl command
 check cmd  clang                 clang                 clang 14
 check cmd  clang-format          clang-format          clang-format 14
