@@ -8,19 +8,24 @@
 
 #include <string.h>
 
-#define BYTES_PER_TOKEN 3              // of a prompt, so that the estimate is rather too high
+#define BYTES_PER_TOKEN 3              // of a body, so that the estimate is rather too high
+#define BYTES_PER_TOKEN_ID 2           // of a prompt of numbers: a digit and a comma
 #define COMPLETION_TOKENS_DEFAULT 4096 // ceiling of an answer whose request names none
 #define LEDGER_RETRY_S 5
 #define PROMISE_TOKENS 256 // told to the ledger ahead of a long answer
 
 /* --- estimates --- */
 
+/* Of the whole body: tools, schemas, instructions and fields that only the server there knows are
+ * prompt as well. */
 static uint32_t prompt_estimate(const struct call *call)
 {
-    const size_t bytes = call->splice.prompt_source.len > 0 ? call->splice.prompt_source.len
-                                                            : call->facts.body_bytes;
+    const uint64_t tokens =
+        call->facts.body_bytes /
+            (call->splice.has_token_ids ? BYTES_PER_TOKEN_ID : BYTES_PER_TOKEN) +
+        1;
 
-    return (uint32_t)(bytes / BYTES_PER_TOKEN + 1);
+    return tokens < UINT32_MAX ? (uint32_t)tokens : UINT32_MAX;
 }
 
 static uint32_t completion_ceiling(const struct call *call)
@@ -29,7 +34,8 @@ static uint32_t completion_ceiling(const struct call *call)
                                ? call->request.chat.sampling.max_tokens
                                : call->splice.max_tokens;
     const uint64_t each = asked > 0 ? asked : COMPLETION_TOKENS_DEFAULT;
-    const uint64_t n = call->splice.n > 0 ? call->splice.n : 1;
+    const uint64_t n_each = call->splice.n > 0 ? call->splice.n : 1;
+    const uint64_t n = n_each * (call->splice.n_prompts > 0 ? call->splice.n_prompts : 1);
 
     if (call->route->dialect == DIALECT_EMBEDDING) {
         return 0;
@@ -45,7 +51,7 @@ static const struct prices_row *price_at(struct call *call, const struct fleet_u
                        fleet_day(call->fleet, now_ms / 1000));
 }
 
-/* The first candidate names provider and model; the dearest one the amount. */
+/* The first candidate names provider and model; the dearest one amount and currency. */
 static void estimate(struct call *call, struct ledger_reservation *r)
 {
     const struct settings *s = call->fleet->settings;
@@ -64,10 +70,12 @@ static void estimate(struct call *call, struct ledger_reservation *r)
             if (first) {
                 r->provider = u->conf->provider;
                 r->model = fleet_model_there(u, call->request.chat.model);
-                r->currency = row == NULL ? (struct str){NULL, 0} : row->currency;
                 first = false;
             }
-            r->amount_nano = amount > r->amount_nano ? amount : r->amount_nano;
+            if (row != NULL && (r->currency.len == 0 || amount > r->amount_nano)) {
+                r->amount_nano = amount;
+                r->currency = row->currency;
+            }
         }
     }
 }

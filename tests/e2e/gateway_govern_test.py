@@ -88,6 +88,36 @@ def requests_per_minute_are_limited_with_the_fields_of_openai():
 
 
 @test
+def everything_that_is_prompt_or_answer_is_reserved():
+    more = {"limits": [{"subject": f"model:{MODEL}", "tokens_per_minute": 10_000}]}
+    big = "x" * 60_000
+    ids = [7] * 15_000
+    with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
+        for fields in ({"tools": [{"type": "function", "function": {"name": "f", "description": big}}]},
+                       {"functions": [{"name": "f", "description": big}]},
+                       {"response_format": {"type": "json_schema", "json_schema": {"name": big}}},
+                       {"n": 200}, {"best_of": 200}, {"n": 3, "best_of": 200}):
+            expect(gw.ask(max_tokens=100, **fields).status, 429, f"{fields}"[:80])
+        reply = gw.post("/v1/messages", {"model": MODEL, "max_tokens": 1, "messages": [], "system": big})
+        expect(reply.status, 429, "system")
+        for prompt in (["a"] * 200, [[1, 2]] * 200, ids):
+            reply = gw.post("/v1/completions", {"model": MODEL, "prompt": prompt, "max_tokens": 100})
+            expect(reply.status, 429, f"{prompt}"[:80])
+        expect(up.requests, [])
+        expect(gw.ask(max_tokens=100, n=10).status, 200)
+
+
+@test
+def what_a_server_does_not_report_is_estimated_from_the_whole_body():
+    with MockUpstream() as up, Gateway({"a": up.url}) as gw:
+        up.plan(usage="none")
+        gw.stream_bytes(tools=[{"type": "function", "function": {"name": "f", "description": "x" * 60_000}}])
+        row = gw.rows(1)[0]
+        expect((row["estimated"], row["completion_tokens"]), (1, 3))
+        expect_true(row["prompt_tokens"] >= 20_000, row["prompt_tokens"])
+
+
+@test
 def parallel_requests_are_limited_and_places_come_back():
     more = {"limits": [{"subject": f"model:{MODEL}", "parallel": 2}]}
     with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
@@ -100,8 +130,8 @@ def parallel_requests_are_limited_and_places_come_back():
 
 @test
 def a_budget_ends_and_the_other_provider_takes_over():
-    # an answer costs 9 * 1000 + 3 * 2000 = 15000 nano-dollars; reserved are about 209000
-    more = {"limits": [{"subject": "provider:a", "money": "0.000230", "period": "day"}]}
+    # an answer costs 9 * 1000 + 3 * 2000 = 15000 nano-dollars; reserved are about 233000
+    more = {"limits": [{"subject": "provider:a", "money": "0.000255", "period": "day"}]}
     with MockUpstream() as a, MockUpstream() as b, Gateway({"a": a.url, "b": b.url}, more=more) as gw:
         seen = [gw.ask(max_tokens=100).headers["x-kontor-provider"] for _ in range(5)]
         expect(seen[0], "a")
