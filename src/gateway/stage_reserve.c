@@ -150,6 +150,45 @@ static enum stage_verdict refuse_limit(struct call *call, const struct limits_st
     return call_refuse_with(call, &f);
 }
 
+/* A budget of which nobody knows how much is left is not spent from. */
+static enum stage_verdict refuse_unknown(struct call *call, struct str name)
+{
+    struct chat_failure f;
+
+    call->retry_after_s = 1;
+    chat_failure_set(&f, 503, "server_error", "budget_unknown", NULL,
+                     "What was spent of the budget of %.*s cannot be read at the moment, so the "
+                     "request was not sent. Try again later.",
+                     STR_ARG(name));
+    return call_refuse_with(call, &f);
+}
+
+/* Does any budget that this call may spend from await the books? */
+static bool awaits_books(struct call *call)
+{
+    const struct settings *s = call->fleet->settings;
+    struct limits_claim claim = {0};
+    bool found = false;
+
+    add_subject(call, &claim, "key:", call->caller.key_id);
+    add_subject(call, &claim, "team:", call->caller.team);
+    add_subject(call, &claim, "model:", call->request.chat.model);
+    for (uint32_t i = 0; i < claim.n_subjects; i++) {
+        found |= limits_awaits(call->gw->limits, claim.subjects[i]);
+    }
+    for (uint32_t i = 0; i < call->decision->n_pools && !found; i++) {
+        const struct settings_pool *pool = &s->pools[call->decision->pools[i]];
+
+        for (uint32_t k = 0; k < pool->n_members && !found; k++) {
+            claim.n_subjects = 0;
+            add_subject(call, &claim,
+                        "provider:", s->upstreams[pool->members[k].upstream].provider);
+            found = claim.n_subjects > 0 && limits_awaits(call->gw->limits, claim.subjects[0]);
+        }
+    }
+    return found;
+}
+
 static enum stage_verdict claim_limits(struct call *call, const struct ledger_reservation *r)
 {
     struct limits_claim *claim = arena_zalloc(call->arena, 1, sizeof(*claim));
@@ -169,6 +208,9 @@ static enum stage_verdict claim_limits(struct call *call, const struct ledger_re
     call->limits = state;
     if (rc == E_LIMIT) {
         return refuse_limit(call, state);
+    }
+    if (rc == E_BUSY) {
+        return refuse_unknown(call, state->subject);
     }
     if (rc != OK) {
         return call_unavailable(call, "server_is_overloaded", 1,
@@ -200,6 +242,9 @@ enum status stage_reserve_provider(struct call *call, const struct fleet_upstrea
     *ret_taken = rc == OK;
     if (rc == E_LIMIT) {
         (void)refuse_limit(call, state);
+    } else if (rc == E_BUSY) {
+        (void)refuse_unknown(call, state->subject);
+        rc = E_LIMIT; // of no use now, like one that is spent
     }
     return rc;
 }
@@ -227,6 +272,26 @@ static enum stage_verdict tell_ledger(struct call *call, struct ledger_reservati
                             "sent. Try again later.");
 }
 
+static enum stage_verdict reserve(struct call *call, struct ledger_reservation *r)
+{
+    if (call->gw->has_limits && claim_limits(call, r) == STAGE_STOP) {
+        return STAGE_STOP;
+    }
+    return call->gw->ledger == NULL ? STAGE_NEXT : tell_ledger(call, r);
+}
+
+void stage_reserve_resume(struct call *call, struct ledger_reservation *r)
+{
+    if (call->cause != CAUSE_DONE) { // the client left, or the gateway stops
+        if (call->cause != CAUSE_CLIENT_GONE) {
+            call_explain_abort(call);
+        }
+        pipeline_resume(call, STAGE_STOP);
+        return;
+    }
+    pipeline_resume(call, reserve(call, r));
+}
+
 enum stage_verdict stage_reserve(struct call *call)
 {
     struct ledger_reservation *r;
@@ -249,10 +314,10 @@ enum stage_verdict stage_reserve(struct call *call)
     r->price_version = call->fleet->settings->prices.version;
     r->time_ms = kontor_clock_system.unix_ms(NULL);
     estimate(call, r);
-    if (call->gw->has_limits && claim_limits(call, r) == STAGE_STOP) {
-        return STAGE_STOP;
+    if (call->gw->limits_awaited && awaits_books(call) && gateway_limits_wait(call->gw, call, r)) {
+        return STAGE_WAIT;
     }
-    return call->gw->ledger == NULL ? STAGE_NEXT : tell_ledger(call, r);
+    return reserve(call, r);
 }
 
 /* --- settling --- */

@@ -160,6 +160,64 @@ def a_budget_of_a_team_is_read_back_from_the_books():
         expect(len(up.requests), n)
 
 
+def budget(subject, money, period="day"):
+    return {"limits": [{"subject": subject, "money": money, "period": period}]}
+
+
+@test
+def a_budget_that_comes_later_begins_with_what_was_spent():
+    with MockUpstream() as up:
+        upstreams = {"a": up.url}
+        with Gateway(upstreams) as gw:
+            for _ in range(3):
+                expect(gw.ask(max_tokens=1).status, 200)  # 15000 nano-dollars each
+            for subject in (f"model:{MODEL}", "provider:a"):
+                gw.reconfigure(upstreams, {})
+                gw.reconfigure(upstreams, budget(subject, "0.000060"))
+                expect(gw.ask(max_tokens=1).status, 429, f"{subject}: reserved are about 35000")
+                gw.reconfigure(upstreams, budget(subject, "0.000060", "month"))
+                expect(gw.ask(max_tokens=1).status, 429, "another period")
+            gw.reconfigure(upstreams, budget(f"model:{MODEL}", "0.000100"))
+            expect(gw.ask(max_tokens=1).status, 200)
+            expect(len(up.requests), 4)
+
+
+@test
+def a_key_that_gets_a_budget_later_may_be_used_at_once():
+    with MockUpstream() as up, Gateway({"a": up.url}, more=KEYS) as gw:
+        first = make_key(gw, "--team", "risk")
+        wait_until(lambda: gw.get("/v1/models", bearer(first)).status == 200, "works")
+        expect(gw.ask(headers=bearer(first)).status, 200)
+        key = make_key(gw, "--team", "risk", "--money", "1")
+        seen = []
+
+        def asked():
+            seen.append(gw.ask(headers=bearer(key)).status)
+            return seen[-1] == 200
+
+        wait_until(asked, "the new key works")
+        expect(set(seen[:-1]) - {401}, set(), "never 503")
+
+
+@test
+def a_budget_that_cannot_be_read_is_not_spent_from():
+    with MockUpstream() as a, MockUpstream() as b:
+        upstreams = {"a": a.url, "b": b.url}
+        with Gateway(upstreams) as gw:
+            expect(gw.ask().status, 200)
+            gw.rows(1)
+            database, away = gw.state / "ledger.db", gw.state / "ledger.away"
+            database.rename(away)
+            gw.reconfigure(upstreams, budget("provider:a", "1"))
+            expect(gw.ask().headers["x-kontor-provider"], "b", "the other one has no budget")
+            gw.reconfigure(upstreams, budget(f"model:{MODEL}", "1"))
+            reply = gw.ask()
+            expect((reply.status, reply.json()["error"]["code"]), (503, "budget_unknown"))
+            expect_in("budgets_not_read", gw.log())
+            away.rename(database)
+            wait_until(lambda: gw.ask().status == 200, "the budget is read", 10)
+
+
 @test
 def every_request_has_one_row_under_load_and_faults():
     with MockUpstream() as a, MockUpstream() as b, Gateway({"a": a.url, "b": b.url}) as gw:
