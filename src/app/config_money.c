@@ -163,6 +163,23 @@ static struct mix find_mix(const struct settings *s, struct str subject)
     return mix;
 }
 
+/* Without books a budget is forgotten with the process. */
+static void check_books(struct config_reader *r, const struct settings *s)
+{
+    const struct yaml_node *item = config_read_item(yaml_get(r->root, STR("limits")), 0);
+
+    for (uint32_t i = 0; i < s->n_limits && s->state_dir.len == 0; i++, item = item->next) {
+        const struct yaml_node *money = yaml_get(item, STR("money"));
+
+        if (s->limits[i].money_nano > 0 && money != NULL) {
+            config_report_warn(r->report, money->key_mark,
+                               "money: without state_dir there is no ledger: the budget of %.*s "
+                               "begins at zero with every start",
+                               CONFIG_READ_SHOW(s->limits[i].subject));
+        }
+    }
+}
+
 static void check_budgets(struct config_reader *r, const struct settings *s)
 {
     const struct yaml_node *item = config_read_item(yaml_get(r->root, STR("limits")), 0);
@@ -199,5 +216,6 @@ void config_money_check(struct config_reader *r, const struct settings *s)
     }
     check_upstreams(r, s);
     check_models(r, s);
+    check_books(r, s);
     check_budgets(r, s);
 }

@@ -107,15 +107,40 @@ static void add_subject(struct call *call, struct limits_claim *claim, const cha
     }
 }
 
-static enum stage_verdict refuse_limit(struct call *call, const struct limits_state *state)
+/* No wait helps: no Retry-After, and what would help instead. */
+static enum stage_verdict refuse_for_good(struct call *call, const struct limits_state *state,
+                                          const struct limits_claim *claim)
 {
-    const uint64_t wait_ms = state->retry_after_ms;
+    struct chat_failure f;
+
+    call->retry_after_s = 0;
+    if (state->refused == LIMITS_TOKENS) {
+        chat_failure_set(&f, 429, "tokens", "rate_limit_exceeded", NULL,
+                         "Request too large for %.*s on tokens per min (TPM): Limit %llu, "
+                         "Requested %llu. Set 'max_tokens' (without it an answer counts as %u "
+                         "tokens) or send a shorter request.",
+                         STR_ARG(state->subject), (unsigned long long)state->limit_tokens,
+                         (unsigned long long)claim->tokens, COMPLETION_TOKENS_DEFAULT);
+    } else {
+        chat_failure_set(&f, 429, "insufficient_quota", "insufficient_quota", NULL,
+                         "The budget of %.*s is spent, or too small for this request. Ask for a "
+                         "larger budget, or set a smaller 'max_tokens'.",
+                         STR_ARG(state->subject));
+    }
+    return call_refuse_with(call, &f);
+}
+
+static enum stage_verdict refuse_limit(struct call *call, const struct limits_state *state,
+                                       const struct limits_claim *claim)
+{
     struct chat_failure f;
 
     call->cause = CAUSE_LIMITED;
     metrics_add(call->gw->meters.limited[state->refused], 1);
-    call->retry_after_s = (uint32_t)((wait_ms + 999) / 1000);
-    call->retry_after_s = call->retry_after_s == 0 ? 1 : call->retry_after_s;
+    if (state->retry_after_ms == 0) {
+        return refuse_for_good(call, state, claim);
+    }
+    call->retry_after_s = (uint32_t)((state->retry_after_ms + 999) / 1000);
     switch (state->refused) {
     case LIMITS_MONEY:
         chat_failure_set(
@@ -207,7 +232,7 @@ static enum stage_verdict claim_limits(struct call *call, const struct ledger_re
     rc = limits_reserve(call->gw->limits, claim, r->time_ms, state);
     call->limits = state;
     if (rc == E_LIMIT) {
-        return refuse_limit(call, state);
+        return refuse_limit(call, state, claim);
     }
     if (rc == E_BUSY) {
         return refuse_unknown(call, state->subject);
@@ -241,7 +266,7 @@ enum status stage_reserve_provider(struct call *call, const struct fleet_upstrea
     rc = limits_reserve(call->gw->limits, claim, now_ms, state);
     *ret_taken = rc == OK;
     if (rc == E_LIMIT) {
-        (void)refuse_limit(call, state);
+        (void)refuse_limit(call, state, claim);
     } else if (rc == E_BUSY) {
         (void)refuse_unknown(call, state->subject);
         rc = E_LIMIT; // of no use now, like one that is spent

@@ -88,6 +88,24 @@ def requests_per_minute_are_limited_with_the_fields_of_openai():
 
 
 @test
+def what_never_passes_is_not_told_to_wait():
+    more = {"limits": [{"subject": f"model:{MODEL}", "tokens_per_minute": 1000},
+                       {"subject": "provider:a", "money": "0.000300", "period": "total"}]}
+    with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
+        reply = gw.ask()
+        expect((reply.status, reply.json()["error"]["code"]), (429, "rate_limit_exceeded"))
+        expect_true("retry-after" not in reply.headers, "waiting does not help")
+        expect_in("Limit 1000, Requested 41", reply.text)
+        reply = gw.ask(max_tokens=500)
+        expect((reply.status, reply.json()["error"]["code"]), (429, "insufficient_quota"))
+        expect_true("retry-after" not in reply.headers, "waiting does not help")
+        expect(gw.ask(max_tokens=1).status, 200)
+        reply = gw.ask(max_tokens=960)
+        expect((reply.status, reply.json()["error"]["code"]), (429, "rate_limit_exceeded"))
+        expect_true(int(reply.headers["retry-after"]) >= 1, "the minute ends")
+
+
+@test
 def everything_that_is_prompt_or_answer_is_reserved():
     more = {"limits": [{"subject": f"model:{MODEL}", "tokens_per_minute": 10_000}]}
     big = "x" * 60_000

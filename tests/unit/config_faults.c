@@ -305,7 +305,9 @@ TEST(faults_of_listeners_auth_limits_and_prices)
          "f:6:5: error: a second price of own, model m, from 2026-01-01\n"},
         {BASE "limits: [{subject: team:x, money: '5'}]\n",
          "f:1:20: warning: no price of provider own is known: requests to upstream u count as "
-         "free\n"},
+         "free\n"
+         "f:4:28: warning: money: without state_dir there is no ledger: the budget of team:x begins "
+         "at zero with every start\n"},
         {BASE "prices: [{provider: x, model: m, input: 1, output: 1, valid_from: 2026-01-01, "
               "source: x}]\n",
          "f:1:20: warning: no price of provider own is known: requests to upstream u count as "
@@ -344,7 +346,7 @@ TEST(models_without_a_price_are_named)
     EXPECT_REPORTS(cases);
 }
 
-#define MIXED TWO "prices:\n" PRICE("a", "'*'", "USD") PRICE("b", "'*'", "CNY")
+#define MIXED TWO "prices:\n" PRICE("a", "'*'", "USD") PRICE("b", "'*'", "CNY") "state_dir: s\n"
 #define REFUSED(subject)                                                                           \
     "error: money: a budget counts one currency, but of what " subject                             \
     " may use, provider a is priced in USD and b in CNY; write all prices in one\n"
@@ -356,9 +358,9 @@ TEST(budgets_over_several_currencies_are_refused)
         {MIXED "limits: [{subject: team:x, parallel: 5}]\n", ""},
         {MIXED "limits: [{subject: provider:b, money: '5'}]\n", ""},
         {MIXED "limits: [{subject: model:n, money: '5'}]\n", ""},
-        {MIXED "limits: [{subject: team:x, money: '5'}]\n", "f:10:35: " REFUSED("team:x")},
-        {MIXED "limits: [{subject: key:k_1, money: '5'}]\n", "f:10:36: " REFUSED("key:k_1")},
-        {MIXED "limits: [{subject: model:m, money: '5'}]\n", "f:10:36: " REFUSED("model:m")},
+        {MIXED "limits: [{subject: team:x, money: '5'}]\n", "f:11:35: " REFUSED("team:x")},
+        {MIXED "limits: [{subject: key:k_1, money: '5'}]\n", "f:11:36: " REFUSED("key:k_1")},
+        {MIXED "limits: [{subject: model:m, money: '5'}]\n", "f:11:36: " REFUSED("model:m")},
         {MIXED "auth: {keys_file: k}\n",
          "f:7:1: warning: prices are in USD and CNY: a budget of a key adds them up as if they "
          "were one currency\n"},
