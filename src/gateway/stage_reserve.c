@@ -455,10 +455,11 @@ void stage_reserve_promise(struct call *call, uint32_t n_tokens)
         return;
     }
     promised = needed + PROMISE_TOKENS;
-    call->promised_tokens = promised < r->completion_tokens ? (uint32_t)promised : UINT32_MAX;
-    if (call->promised_tokens == UINT32_MAX) {
-        promised = r->completion_tokens; // the reservation itself
+    if (needed <= r->completion_tokens && promised > r->completion_tokens) {
+        promised = r->completion_tokens; // more comes only from servers that ignore the ceiling
     }
+    promised = promised < UINT32_MAX ? promised : UINT32_MAX;
+    call->promised_tokens = (uint32_t)promised;
     usage.prompt_tokens = r->prompt_tokens;
     usage.completion_tokens = (uint32_t)promised;
     row = call->server == NULL ? NULL : price_at(call, call->server, r->time_ms);

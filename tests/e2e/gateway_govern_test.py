@@ -136,6 +136,21 @@ def what_a_server_does_not_report_is_estimated_from_the_whole_body():
 
 
 @test
+def a_killed_gateway_books_what_was_relayed_beyond_the_ceiling():
+    with MockUpstream() as up, Gateway({"a": up.url}) as gw:
+        up.plan(words=["w "] * 5000, event_delay_s=0.001)
+        with gw.open_stream(max_tokens=10) as stream:
+            n = sum(1 for _ in zip(range(600), stream))
+            gw.process.kill()
+            gw.process.wait()
+        gw.start()
+        row = gw.rows(1)[0]
+        expect((n, row["cause"], row["estimated"]), (600, "lost", 1))
+        expect_true(row["completion_tokens"] >= 598, row["completion_tokens"])
+        expect_true(row["cost_nano"] >= 598 * 2000, row["cost_nano"])
+
+
+@test
 def parallel_requests_are_limited_and_places_come_back():
     more = {"limits": [{"subject": f"model:{MODEL}", "parallel": 2}]}
     with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:

@@ -306,8 +306,8 @@ TEST(faults_of_listeners_auth_limits_and_prices)
         {BASE "limits: [{subject: team:x, money: '5'}]\n",
          "f:1:20: warning: no price of provider own is known: requests to upstream u count as "
          "free\n"
-         "f:4:28: warning: money: without state_dir there is no ledger: the budget of team:x begins "
-         "at zero with every start\n"},
+         "f:4:28: warning: money: without state_dir there is no ledger: the budget of team:x "
+         "begins at zero with every start\n"},
         {BASE "prices: [{provider: x, model: m, input: 1, output: 1, valid_from: 2026-01-01, "
               "source: x}]\n",
          "f:1:20: warning: no price of provider own is known: requests to upstream u count as "
