@@ -13,7 +13,6 @@
 #include <stdatomic.h>
 
 #define IDENTITY_SHOWN_BYTES_MAX 128 // of a refused key, masked
-#define IDENTITY_KEY_BYTES_MAX 16384 // of a presented key or token
 
 /* What comes from files and by URL, and the threads that bring it.  Loop-owned but for what says
  * otherwise; shared by the checkers of a configuration and its reloads. */

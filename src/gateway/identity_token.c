@@ -4,6 +4,7 @@
  * A token under a public key set is a caller of its own: claims sub, kontor_team, kontor_label,
  * kontor_ceiling, kontor_models, kontor_pools; its api_key claim means nothing.
  */
+#include "base/check.h"
 #include "base/log.h"
 #include "gateway/identity_internal.h"
 
@@ -11,6 +12,18 @@
 
 #define SUBJECT_BYTES_MAX 128
 #define SCOPE_MAX 64
+
+/* Whoever sits between could put a key of his own into the set. */
+static bool goes_in_the_clear(struct str url)
+{
+    static const char *const here[] = {"http://127.", "http://localhost", "http://[::1]"};
+    bool is_here = false;
+
+    for (size_t i = 0; i < ARRAY_COUNT(here); i++) {
+        is_here = is_here || str_starts(url, str_from_c(here[i]));
+    }
+    return str_starts(url, STR("http://")) && !is_here;
+}
 
 enum status identity_token_init(struct identity *id, const struct settings *settings,
                                 struct error *err)
@@ -33,6 +46,10 @@ enum status identity_token_init(struct identity *id, const struct settings *sett
     if (settings->jwks_file.len + settings->jwks_url.len > 0 && id->rules.audience.len == 0) {
         log_event(LOG_LEVEL_WARN, "tokens_without_audience",
                   "advice=\"set an audience, or tokens made for other services open this one\"");
+    }
+    if (goes_in_the_clear(settings->jwks_url)) {
+        log_event(LOG_LEVEL_WARN, "key_set_in_the_clear",
+                  "advice=\"fetch the key set by https: whoever sits between could change it\"");
     }
     return OK;
 }

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "gateway/identity_internal.h"
 
-#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -130,8 +130,14 @@ static void *watch(void *user)
 static enum status start_thread(struct identity_feed *feed, pthread_t *thread, bool *runs,
                                 void *(*run)(void *user), struct error *err)
 {
-    int failed = pthread_create(thread, NULL, run, feed);
+    sigset_t all;
+    sigset_t old;
+    int failed;
 
+    sigfillset(&all); // signals are the loop's: none interrupts a read here
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    failed = pthread_create(thread, NULL, run, feed);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed != 0) {
         return error_set(err, E_IO, "no thread for the keys: %s", strerror(failed));
     }

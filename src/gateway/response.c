@@ -67,17 +67,22 @@ static void note(struct response *r, const struct response_facts *f, uint32_t n_
 {
     r->finished |= f->finished;
     r->guessed_tokens += n_tokens;
-    if (!f->has_usage) {
-        return;
-    }
-    r->has_usage = true;
+    r->has_prompt |= f->has_prompt;
+    r->has_completion |= f->has_completion;
     // message_start knows the prompt, message_delta the completion
     if (f->usage.prompt_tokens > 0) {
         r->usage.prompt_tokens = f->usage.prompt_tokens;
         r->usage.cached_tokens = f->usage.cached_tokens;
     }
-    r->usage.completion_tokens = f->usage.completion_tokens;
-    r->usage.reasoning_tokens = f->usage.reasoning_tokens;
+    if (f->has_completion) {
+        r->usage.completion_tokens = f->usage.completion_tokens;
+        r->usage.reasoning_tokens = f->usage.reasoning_tokens;
+    }
+}
+
+bool response_has_usage(const struct response *r)
+{
+    return r->has_prompt && (r->has_completion || r->guessed_tokens == 0);
 }
 
 /* --- one event --- */

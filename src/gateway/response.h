@@ -26,10 +26,12 @@
 struct response_facts {
     bool has_choices;
     uint32_t n_choices;
-    bool finished; // a finish_reason, or the type of a last event
-    bool failed;   // an error object, or the type of a failure
-    bool ends;     // type of a last event: response.completed, message_stop ...
-    bool has_usage;
+    bool finished;           // a finish_reason, or the type of a last event
+    bool failed;             // an error object, or the type of a failure
+    bool ends;               // type of a last event: response.completed, message_stop ...
+    bool has_usage;          // a usage object, whatever is in it
+    bool has_prompt;         // usage names prompt (or input) tokens
+    bool has_completion;     // ... and completion (or output) tokens
     struct chat_usage usage; // where it is absent: zeros
     uint64_t text_bytes;     // of generated text, as escaped
 };
@@ -47,8 +49,9 @@ struct response {
     bool idle;        // during push: a comment or the like, no data
     bool finished;    // a finish reason was seen: a stream that ends now is complete
     bool ended;       // DONE or ERROR was pushed; what follows is dropped
-    bool has_usage;
-    struct chat_usage usage;
+    bool has_prompt;
+    bool has_completion;
+    struct chat_usage usage; // reported so far
     uint64_t guessed_tokens; // of the text seen
     struct buf carry;        // unfinished event, or the JSON body so far
     struct buf joined;       // data lines of an event that has several
@@ -60,6 +63,9 @@ struct response {
     void *user;
 };
 
+/** True when the server has said what is to be billed: the prompt's tokens, and those of the answer
+ *  if it had any text. */
+bool response_has_usage(const struct response *r);
 /** Zeroed but for `sse` and the four pointers; no memory is taken yet. */
 void response_init(struct response *r, struct arena *arena, bool sse,
                    void (*push)(void *user, const struct chat_event *event), void *user);

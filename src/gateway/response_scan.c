@@ -11,6 +11,7 @@
 #include "base/json_scan.h"
 #include "gateway/response.h"
 
+#include <math.h>
 #include <string.h>
 
 #define TOKEN_BYTES_MAX 16 // a shorter piece of text is one token
@@ -19,6 +20,9 @@
 struct walk {
     struct json_scan scan;
     struct response_facts *out;
+    uint32_t input; // of one usage object, as the messages dialect splits it
+    uint32_t cache_read;
+    uint32_t cache_created;
 };
 
 typedef enum status (*member_fn)(struct walk *w, struct str key, enum json_kind kind);
@@ -80,73 +84,87 @@ static enum status count_text(struct walk *w)
 
 /* --- usage --- */
 
-static enum status read_count(struct walk *w, enum json_kind kind, uint32_t *ret_count)
+/* Both spellings of one count may stand in an object, with one of them zero: the larger holds.
+ * Negative, broken and absent numbers are none. */
+static enum status read_count(struct walk *w, uint32_t *count, bool *ret_has)
 {
     struct str source;
-    uint64_t value;
+    double value;
     const enum status rc = json_scan_skip(&w->scan, &source);
 
-    if (rc == OK && kind == JSON_DOUBLE && str_to_u64(source, &value) == OK) {
-        *ret_count = value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+    if (rc == OK && str_to_f64(source, &value) == OK && value >= 0 && value == floor(value)) {
+        const uint32_t n = value >= (double)UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+
+        *count = n > *count ? n : *count;
+        *ret_has = true;
     }
-    return rc;
-}
-
-static enum status add_count(struct walk *w, enum json_kind kind, uint32_t *sum)
-{
-    uint32_t value = 0;
-    const enum status rc = read_count(w, kind, &value);
-
-    *sum = *sum > UINT32_MAX - value ? UINT32_MAX : *sum + value;
     return rc;
 }
 
 static enum status detail_member(struct walk *w, struct str key, enum json_kind kind)
 {
+    bool has = false;
+
+    (void)kind;
     if (str_eq(key, STR("cached_tokens"))) {
-        return read_count(w, kind, &w->out->usage.cached_tokens);
+        return read_count(w, &w->out->usage.cached_tokens, &has);
     }
     if (str_eq(key, STR("reasoning_tokens"))) {
-        return read_count(w, kind, &w->out->usage.reasoning_tokens);
+        return read_count(w, &w->out->usage.reasoning_tokens, &has);
     }
     return skip(w);
 }
 
 static enum status usage_member(struct walk *w, struct str key, enum json_kind kind)
 {
-    struct chat_usage *u = &w->out->usage;
+    struct response_facts *f = w->out;
+    bool has = false;
 
     if (kind == JSON_OBJECT && str_ends(key, STR("_tokens_details"))) {
         return each_member(w, detail_member);
     }
-    if (str_eq(key, STR("prompt_tokens")) || str_eq(key, STR("input_tokens"))) {
-        return add_count(w, kind, &u->prompt_tokens);
+    if (str_eq(key, STR("prompt_tokens"))) {
+        return read_count(w, &f->usage.prompt_tokens, &f->has_prompt);
+    }
+    if (str_eq(key, STR("input_tokens"))) {
+        return read_count(w, &w->input, &f->has_prompt);
     }
     if (str_eq(key, STR("completion_tokens")) || str_eq(key, STR("output_tokens"))) {
-        return read_count(w, kind, &u->completion_tokens);
+        return read_count(w, &f->usage.completion_tokens, &f->has_completion);
     }
     if (str_eq(key, STR("cache_read_input_tokens"))) { // messages: not part of input_tokens
-        const enum status rc = read_count(w, kind, &u->cached_tokens);
-
-        u->prompt_tokens = u->prompt_tokens > UINT32_MAX - u->cached_tokens
-                               ? UINT32_MAX
-                               : u->prompt_tokens + u->cached_tokens;
-        return rc;
+        return read_count(w, &w->cache_read, &has);
     }
     if (str_eq(key, STR("cache_creation_input_tokens"))) {
-        return add_count(w, kind, &u->prompt_tokens);
+        return read_count(w, &w->cache_created, &has);
     }
     return skip(w);
 }
 
+static uint32_t sum(uint32_t a, uint32_t b)
+{
+    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
+}
+
 static enum status read_usage(struct walk *w, enum json_kind kind)
 {
+    struct chat_usage *u = &w->out->usage;
+    enum status rc;
+    uint32_t input;
+
     if (kind != JSON_OBJECT) {
         return skip(w);
     }
     w->out->has_usage = true;
-    w->out->usage = (struct chat_usage){0};
-    return each_member(w, usage_member);
+    *u = (struct chat_usage){0};
+    w->input = 0;
+    w->cache_read = 0;
+    w->cache_created = 0;
+    rc = each_member(w, usage_member);
+    input = sum(w->input, sum(w->cache_read, w->cache_created));
+    u->prompt_tokens = input > u->prompt_tokens ? input : u->prompt_tokens;
+    u->cached_tokens = w->cache_read > u->cached_tokens ? w->cache_read : u->cached_tokens;
+    return rc;
 }
 
 /* --- text --- */

@@ -58,9 +58,9 @@ static void push(void *user, const struct chat_event *e)
     if (e->kind == CHAT_EVENT_ERROR) {
         a->told = true;
     }
-    if (a->reader.has_usage) {
+    if (a->reader.has_prompt || a->reader.has_completion) {
         call->usage = a->reader.usage; // so far: an answer that breaks off is billed at least that
-        call->usage_known |= e->kind == CHAT_EVENT_DONE;
+        call->usage_known |= e->kind == CHAT_EVENT_DONE && response_has_usage(&a->reader);
     }
     if (call->sink->ops->push(call->sink, e) == E_AGAIN && a->http != NULL) {
         http_call_pause(a->http);

@@ -2,6 +2,7 @@
 #include "support/guard.h"
 #include "support/test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What a reader pushed, written down: kind, tokens and bytes of each event. */
@@ -119,7 +120,7 @@ TEST(the_usage_event_can_be_taken_out)
     struct run r;
 
     run_split(&r, STR(STREAM), true, true, 0);
-    EXPECT_TRUE(r.seen.done && r.reader.has_usage);
+    EXPECT_TRUE(r.seen.done && response_has_usage(&r.reader));
     EXPECT_TRUE(str_find(buf_str(&r.seen.text), STR("usage"), 0) == SIZE_MAX);
     EXPECT_EQ_U32(r.seen.n_events, 6);
     end(&r);
@@ -269,6 +270,42 @@ TEST(usage_of_the_other_dialects)
     EXPECT_EQ_U32(r.reader.usage.cached_tokens, 3);
     EXPECT_EQ_U32(r.seen.n_tokens, 1);
     end(&r);
+}
+
+/* What is billed for a usage object behind some text; prompt 0: it counts as not reported. */
+static void expect_usage(const char *usage, uint32_t prompt, uint32_t completion)
+{
+    char body[512];
+    struct run r;
+
+    snprintf(body, sizeof(body),
+             "{\"choices\":[{\"message\":{\"content\":\"Hello\"}}],\"usage\":%s} ", usage);
+    run_split(&r, str_from_c(body), false, false, SIZE_MAX);
+    EXPECT_TRUE(r.seen.done);
+    EXPECT_EQ_INT(response_has_usage(&r.reader), prompt > 0);
+    if (prompt > 0) {
+        EXPECT_EQ_U32(r.reader.usage.prompt_tokens, prompt);
+        EXPECT_EQ_U32(r.reader.usage.completion_tokens, completion);
+    }
+    end(&r);
+}
+
+TEST(usage_in_two_spellings_or_in_pieces)
+{
+    expect_usage("{\"prompt_tokens\":1000,\"completion_tokens\":500,\"input_tokens\":0,"
+                 "\"output_tokens\":0}",
+                 1000, 500);
+    expect_usage("{\"input_tokens\":1000,\"output_tokens\":500,\"prompt_tokens\":1000,"
+                 "\"completion_tokens\":500}",
+                 1000, 500);
+    expect_usage("{\"input_tokens\":10,\"cache_read_input_tokens\":90,\"output_tokens\":5}", 100,
+                 5);
+    expect_usage("{\"prompt_tokens\":12.0,\"completion_tokens\":1e1}", 12, 10);
+    expect_usage("{}", 0, 0);
+    expect_usage("null", 0, 0);
+    expect_usage("{\"prompt_tokens\":12}", 0, 0);
+    expect_usage("{\"prompt_tokens\":-1,\"completion_tokens\":2.5}", 0, 0);
+    expect_usage("{\"total_tokens\":12}", 0, 0);
 }
 
 TEST(both_names_of_reasoning_count_once)
