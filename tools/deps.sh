@@ -49,6 +49,7 @@ fuzz  rt   fuzzer                libclang-rt-14-dev    clang's fuzzer and saniti
 peers py   ensurepip             python3-venv          python's venv
 peers cmd  node|nodejs           nodejs                node 18 or newer
 peers cmd  npm                   npm                   npm
+peers cmd  nginx|/usr/sbin/nginx  nginx                nginx
 fresh cmd  debootstrap           debootstrap           debootstrap
 fresh cmd  git                   git                   git
 TABLE

@@ -3,6 +3,7 @@
 #include "app/cmd_gateway.h"
 #include "app/command.h"
 #include "app/config_reload.h"
+#include "app/config_restart.h"
 #include "app/engine_loader.h"
 #include "app/engine_options.h"
 #include "app/version.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #define ARENA_BYTES_MAX (1 << 20)
@@ -26,7 +28,8 @@ struct command_state {
     struct engine_options engine;
     struct engine_loader loader;
     struct config_reload *reload; // from on_listening to on_ended
-    struct gateway *gateway;      // set by on_listening
+    struct config_restart restart;
+    struct gateway *gateway; // set by on_listening
 };
 
 static const struct option rows[] = {
@@ -111,42 +114,22 @@ static bool same_engine(const struct settings *a, const struct settings *b)
            x->engine.n_threads == y->engine.n_threads;
 }
 
-static bool same_listeners(const struct settings *a, const struct settings *b)
-{
-    for (uint32_t i = 0; a->n_listeners == b->n_listeners && i < a->n_listeners; i++) {
-        const struct settings_listener *x = &a->listeners[i];
-        const struct settings_listener *y = &b->listeners[i];
-
-        if (!str_eq(x->host, y->host) || x->port != y->port ||
-            !str_eq(x->certificate_file, y->certificate_file) ||
-            !str_eq(x->key_file, y->key_file)) {
-            return false;
-        }
-    }
-    return a->n_listeners == b->n_listeners;
-}
-
-static void warn_restart(bool same, const char *what)
-{
-    if (!same) {
-        log_event(LOG_LEVEL_WARN, "config_needs_restart", "setting=%s", what);
-    }
-}
-
 /* On the reload thread. */
 static enum status apply(void *user, struct settings *settings, struct error *err)
 {
     struct command_state *c = user;
-    const struct settings *first = c->settings;
+    const uint32_t waiting = config_restart_find(c->settings, settings);
+    enum status rc;
 
-    warn_restart(same_listeners(first, settings), "listen");
-    warn_restart(str_eq(first->state_dir, settings->state_dir), "state_dir");
-    warn_restart(first->power_loss == settings->power_loss, "durability");
-    if (!same_engine(first, settings)) {
+    if (!same_engine(c->settings, settings)) {
         return error_set(err, E_UNSUPPORTED,
                          "the engine of the local upstream changes with a restart only");
     }
-    return gateway_reload(c->gateway, settings, err);
+    rc = gateway_reload(c->gateway, settings, err);
+    if (rc == OK) {
+        config_restart_show(&c->restart, waiting);
+    }
+    return rc;
 }
 
 static void log_listeners(const struct settings *s, uint16_t first_port)
@@ -170,6 +153,7 @@ static void on_listening(void *user, struct gateway *gw, uint16_t port)
                                                   .user = c};
 
     c->gateway = gw;
+    config_restart_declare(&c->restart, c->metrics);
     log_listeners(c->settings, port);
     if (config_reload_start(&options, &c->reload) != OK) {
         log_event(LOG_LEVEL_ERROR, "no_reload", "reason=\"no memory for the thread\"");
@@ -217,6 +201,18 @@ static enum status read_engine(struct command_state *c, struct error *err)
     return OK;
 }
 
+/* core(5): a pattern that begins with '|' starts a program, whatever the size limit says. */
+static bool cores_go_to_a_program(void)
+{
+    FILE *f = fopen("/proc/sys/kernel/core_pattern", "re");
+    const bool piped = f != NULL && fgetc(f) == '|';
+
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    return piped;
+}
+
 static int run(struct command_state *c)
 {
     const struct rlimit no_core = {0, 0};
@@ -224,7 +220,6 @@ static int run(struct command_state *c)
         .version = KONTOR_VERSION,
         .settings = c->settings,
         .metrics = c->metrics,
-        .request_timeout_ms = c->settings->request_timeout_ms,
         .console_page = console_page(),
         .log_requests = true,
         .on_listening = on_listening,
@@ -235,6 +230,9 @@ static int run(struct command_state *c)
     enum status rc;
 
     (void)setrlimit(RLIMIT_CORE, &no_core); // a core file holds requests and keys
+    if (cores_go_to_a_program()) {
+        (void)prctl(PR_SET_DUMPABLE, 0); // which the limit does not hold back
+    }
     config_reload_prepare();
     rc = read_engine(c, &err);
     if (rc == OK) {

@@ -1,4 +1,5 @@
 #include "app/config_checks.h"
+#include "app/config_external.h"
 #include "app/config_money.h"
 #include "app/config_scalar.h"
 #include "base/check.h"
@@ -552,6 +553,7 @@ void config_checks_run(struct config_reader *r, struct settings *s)
         memcpy(pools, s->pools, s->n_pools * sizeof(*pools));
         s->pools = pools;
         check_pools(r, s, pools);
+        config_external_check(r, s);
     }
     check_models(r, s);
     check_rules(r, s);

@@ -201,7 +201,8 @@ static const struct config_key health_keys[] = {
     {.name = "probe",
      .type = CONFIG_FLAG,
      .at = AT(struct settings_upstream, probe),
-     .help = "Also generate one token with each look. Costs money at providers."},
+     .help = "Also generate one token: until that worked once, and while the server is down or its "
+             "breaker is not closed. Costs money at providers."},
     {.name = "metrics",
      .type = CONFIG_URL_PATH,
      .at = AT(struct settings_upstream, metrics_path),
@@ -403,7 +404,9 @@ static const struct config_key pool_keys[] = {
     {.name = "external",
      .type = CONFIG_FLAG,
      .at = AT(struct settings_pool, external),
-     .help = "It is outside of the house: used only when a rule allows it."},
+     .help =
+         "It is outside of the house: used only when a rule allows it. No server may be in "
+         "pools of both kinds; a pool with a public host that leaves this out is warned about."},
 };
 
 static const struct config_group pool_group = {
@@ -740,7 +743,7 @@ static const struct config_key server_keys[] = {
     {.name = "inflight",
      .type = CONFIG_COUNT,
      .at = AT(struct settings, inflight_max),
-     .fallback = "4096",
+     .fallback = "16384",
      .min = 1,
      .max = 1000000,
      .help = "Most requests inside at once; more get 503."},

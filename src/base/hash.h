@@ -18,5 +18,8 @@ uint64_t hash_process_seed(void);
 #define HASH_SHA256_BYTES 32
 /** SHA-256 of the bytes of `s`. */
 void hash_sha256(struct str s, uint8_t ret_digest[HASH_SHA256_BYTES]);
+/** HMAC-SHA256 under a key of exactly 32 bytes. */
+void hash_hmac_sha256(const uint8_t key[HASH_SHA256_BYTES], struct str message,
+                      uint8_t ret_digest[HASH_SHA256_BYTES]);
 
 #endif

@@ -9,11 +9,12 @@
  *
  * Reading order: begin_next, attempts_failed, attempts_won, on_due, give_up.
  */
-#include "gateway/attempts_internal.h"
+#include "gateway/continuation_internal.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/stage_reserve_internal.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 #define JITTER_MS_MAX 50     // before the second and later failovers
@@ -91,7 +92,8 @@ static enum status start_remote(struct call *call, const struct attempts_choice 
                          call->arena, &a->permit);
     }
     if (rc == OK) {
-        rc = stage_reserve_provider(call, a->server, &a->claim, &a->claimed);
+        rc = t->continuing ? OK // on the claim of the first
+                           : stage_reserve_provider(call, a->server, &a->claim, &a->claimed);
         failure.fault = rc == E_LIMIT ? ATTEMPT_FAULT_BUDGET : failure.fault;
     }
     if (rc == OK) {
@@ -110,6 +112,11 @@ static enum status start_remote(struct call *call, const struct attempts_choice 
         return rc;
     }
     a->live = true;
+    if (t->continuing) {
+        a->won = true; // its events go to the same client
+        a->continues = true;
+        t->winner = a;
+    }
     a->server->outstanding++;
     breaker_begin(&a->server->breaker);
     t->live[t->n_live++] = a;
@@ -122,7 +129,8 @@ static enum status start_local(struct call *call, const struct attempts_choice *
     struct attempts *t = call->attempts;
     enum status rc = OK;
 
-    call->failure = NULL;
+    call->failure = NULL; // of candidates before
+    call->passed_status = 0;
     call->cause = CAUSE_DONE;
     if (call->gw->engine == NULL) {
         (void)call_unavailable(call, "model_loading", 5,
@@ -340,6 +348,32 @@ static void note_retry_after(struct attempt *a, const struct attempt_failure *f)
     a->server->resting_until_ns = loop_now_ns(a->call->gw->loop) + rest_ms * NS_PER_MS;
 }
 
+/* Another server goes on where this one broke off.  False: none can. */
+static bool continue_elsewhere(struct attempt *a)
+{
+    struct call *call = a->call;
+    struct attempts *t = call->attempts;
+    struct attempts_choice choice;
+
+    if (t->said == NULL || !t->said->possible) {
+        return false;
+    }
+    t->continuing = true;
+    if (!stage_route_choose(call, &choice) || choice.server->conf->kind == SETTINGS_LOCAL ||
+        !may_retry(call)) {
+        return false;
+    }
+    stage_reserve_note_earlier(call);
+    leave(a);
+    if (start_choice(call, &choice) != OK) {
+        return false;
+    }
+    log_event(LOG_LEVEL_INFO, "continued", "id=%.*s from=%.*s at=%.*s bytes=%zu",
+              STR_ARG(call->request_id), STR_ARG(a->server->conf->name),
+              STR_ARG(choice.server->conf->name), t->said->said.len);
+    return true;
+}
+
 /* Behind the first event nothing can be taken back: the client is told inside its answer. */
 static void fail_late(struct attempt *a, const struct attempt_failure *f)
 {
@@ -347,6 +381,10 @@ static void fail_late(struct attempt *a, const struct attempt_failure *f)
     struct chat_failure *failure = arena_zalloc(call->arena, 1, sizeof(*failure));
     const bool timeout = f->fault == ATTEMPT_FAULT_TIMEOUT;
     struct chat_event e = {.kind = CHAT_EVENT_ERROR, .stop_token = -1, .failure = failure};
+
+    if (continue_elsewhere(a)) {
+        return;
+    }
 
     e.usage = call->usage;
     if (failure != NULL) {
@@ -377,7 +415,13 @@ void attempts_failed(struct attempt *a, const struct attempt_failure *failure)
     }
     leave(a);
     if (f.fault == ATTEMPT_FAULT_REFUSED && f.http_status != 404 && f.http_status != 408) {
-        call->cause = CAUSE_REFUSED; // the request itself is at fault: the same everywhere
+        // The request itself is at fault: the same everywhere.
+        if (call->passed_status == 0) {
+            (void)call_refuse(call, f.http_status, "upstream_refused_request", NULL,
+                              "The server for this model refused the request with status %d.",
+                              f.http_status);
+        }
+        call->cause = CAUSE_REFUSED;
         end_call(call, STAGE_STOP);
         return;
     }
@@ -385,7 +429,8 @@ void attempts_failed(struct attempt *a, const struct attempt_failure *failure)
         return;
     }
     if (t->n_live > 0) {
-        return; // a hedge is still under way
+        set_timer(call); // a hedge is still under way, and has deadlines of its own
+        return;
     }
     if (begin_next(call) != OK) {
         end_call(call, STAGE_STOP);
@@ -420,7 +465,9 @@ bool attempts_won(struct attempt *a)
     call->provider_claim = a->claimed ? &a->claim : NULL;
     metrics_observe(a->server->meters.first_byte, (double)(a->first_byte_ns - a->begun_ns) / 1e9);
     (void)call->sink->ops->push(call->sink, &start);
-    if (call->relays_stream && a->http != NULL && http_call_sent(a->http)) {
+    t->said = continuation_begin(a);
+    if (call->relays_stream && !call->request_read && t->said == NULL && a->http != NULL &&
+        http_call_sent(a->http)) {
         http_exchange_drop_body(call->x); // no other attempt can need it any more
     }
     return true;
@@ -458,7 +505,7 @@ static uint64_t gate_due(const struct attempt *a)
 {
     const struct settings_model *m = a->call->decision->model;
 
-    if (a->gated || m == NULL || m->latency_gate_ms == 0) {
+    if (a->gated || a->won || m == NULL || m->latency_gate_ms == 0) {
         return UINT64_MAX;
     }
     return a->begun_ns + m->latency_gate_ms * NS_PER_MS;
@@ -553,6 +600,10 @@ void attempts_close(struct call *call)
 {
     struct attempts *t = call->attempts;
 
+    if (t != NULL) {
+        continuation_end(t->said);
+        t->said = NULL;
+    }
     if (t != NULL && t->local != NULL) {
         t->local->outstanding--;
         metrics_add(call->cause == CAUSE_DONE ? t->local->meters.answered : t->local->meters.failed,

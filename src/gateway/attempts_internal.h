@@ -40,6 +40,8 @@ struct attempt_failure {
     uint64_t retry_after_ms; // it asked for that; 0: it did not
 };
 
+struct continuation; // continuation_internal.h
+
 struct attempt {
     struct call *call;
     struct fleet_upstream *server;
@@ -64,6 +66,7 @@ struct attempt {
     bool told;          // an error of the server was passed on as an event
     bool answered;      // the last event was pushed
     bool gated;         // was found slow
+    bool continues;     // goes on where another broke off
 };
 
 /* What is still to be decided. */
@@ -72,6 +75,8 @@ struct attempts {
     struct attempt *live[ATTEMPTS_LIVE_MAX];
     uint32_t n_live;
     struct attempt *winner;
+    struct continuation *said; // NULL: the answer cannot be continued elsewhere
+    bool continuing;           // only servers that continue are candidates
     struct loop_timer timer;
     uint64_t again_ns; // wait until then before the next attempt; 0: not waiting
     uint64_t end_ns;   // the answer is complete, the connection may end cleanly until then

@@ -205,7 +205,7 @@ struct call {
     struct identity_caller caller;      // set by stage "auth"
     struct splice splice;               // set by stage "read"
     struct chat_json_request request;   // for an engine here; `stream` always
-    bool request_read;                  // request is whole
+    bool request_read;                  // request is whole, its texts lie in the body
     struct chat_json_frame frame;
     struct policy_facts facts;
     struct policy_decision *decision; // in the arena
@@ -237,8 +237,11 @@ struct call {
     uint64_t first_byte_ns;  // first event of an upstream; 0: none
     uint64_t first_ns;       // first text; 0: none
     uint32_t relayed_tokens; // guessed where the upstream does not count
+    uint32_t earlier_tokens; // of those: relayed by servers before the one that continued
+    int64_t earlier_nano;    // what they cost
     bool usage_known;        // reported
     bool usage_guessed;      // counted from what was relayed, or estimated
+    bool accepted;           // an upstream began to answer with success
     bool answered;           // the last event of a whole answer came
     struct chat_usage usage;
 };
@@ -281,18 +284,6 @@ bool stage_read_model_known(const struct call *call, struct str name);
 enum stage_verdict stage_read_refuse_model(struct call *call, struct str name);
 /** An error event with what was used so far, in the call's dialect, and the mark of the end. */
 void sink_relay_write_error(struct call *call, struct buf *out, const struct chat_failure *failure);
-/** Cost of call->usage at the upstream that answers, into call->cost_nano and call->price. */
-void stage_reserve_price(struct call *call);
-/** Give back what was reserved and book what was used.  Idempotent. */
-void stage_reserve_settle(struct call *call);
-/** Claim on the limits of the provider to be asked; with *ret_taken stage_reserve_give_back must
- *  follow.  Errors: LIMIT (the call was refused; clear that when somebody else answers). */
-MUST_USE enum status stage_reserve_provider(struct call *call, const struct fleet_upstream *u,
-                                            struct limits_claim *claim, bool *ret_taken);
-/** The provider did not answer this call. */
-void stage_reserve_give_back(struct call *call, struct limits_claim *claim);
-/** Before `n_tokens` more are relayed: promise the ledger what a crash would book at most. */
-void stage_reserve_promise(struct call *call, uint32_t n_tokens);
 /** How the call ended on the wire: status sent, 499 for a client that left. */
 int call_status(const struct call *call);
 

@@ -84,6 +84,7 @@ static enum status connect_upstream(struct fleet_upstream *u, struct error *err)
         }
         memcpy(text, "Bearer ", 7);
         memcpy(text + 7, conf->key.ptr, conf->key.len);
+        u->authorization_text = text;
         u->authorization = (struct str){text, len};
     }
     return rc;
@@ -99,8 +100,10 @@ static void inherit(struct fleet_upstream *u, struct fleet *before)
             u->breaker = old->breaker;
             u->breaker.trial = false;
             u->resting_until_ns = old->resting_until_ns;
-            u->down = old->down && u->conf->health_path.len > 0;
+            u->down = old->down && (u->conf->health_path.len > 0 || u->conf->probe);
+            u->proved = old->proved;
             u->utilization = old->utilization;
+            u->continues_proved = old->continues_proved;
         }
     }
 }
@@ -157,7 +160,7 @@ static void destroy(struct fleet *f)
             http_client_release_origin(u->origin);
         }
         tls_client_destroy(u->tls);
-        free((void *)(uintptr_t)u->authorization.ptr);
+        free(u->authorization_text);
     }
     identity_destroy(f->identity);
     if (f->owns_settings) {

@@ -38,12 +38,15 @@ struct fleet_upstream {
     struct http_origin *origin; // owned; NULL: the engine in this process
     struct tls_client *tls;     // owned; NULL: plain, or the default
     struct str authorization;   // "Bearer ..." ; secret; empty: none
+    char *authorization_text;   // owned
     struct breaker breaker;
     uint64_t resting_until_ns; // it asked for that by Retry-After
     uint32_t outstanding;      // attempts under way
     /* active health */
     struct health *health; // owned; NULL: not looked at
     bool down;             // the last looks say so
+    bool continues_proved; // the probe found that it continues a message
+    bool proved;           // a probe was answered with a token once
     /* of its own metrics */
     uint64_t load_ns; // when they were read; 0: never
     double running;

@@ -3,10 +3,17 @@
  *
  *   every interval: health page -> metrics -> probe, each when it is wanted, one after the other
  *
- * Two bad looks in a row take an upstream out, one good look brings it back.  A server that answers
- * the health page with anything below 500 is there: clouds have no such page.  The probe runs at
- * the start and whenever the upstream is down or its breaker is not closed, so that a client's
- * request is not the first to find out; its success counts as the breaker's trial.
+ * Page and probe are two verdicts, and an upstream is out while either is bad: a page that answers
+ * says nothing about a probe that failed.  Two bad looks in a row make a verdict bad, one good look
+ * makes it good again; a server that no probe has found good yet is out with the first bad probe.
+ * A server that answers the health page with anything below 500 is there: clouds have no such page.
+ * The probe runs at the start and then in every round until it was good, and again while the
+ * upstream is down or its breaker is not closed, so that a client's request is not the first to
+ * find out; its success counts as the breaker's trial.
+ * A server that declares to continue unfinished answers has to prove it once: the prompt of an
+ * unfinished answer must be shorter than that of the same answer as a finished one, for it has no
+ * end of the turn and no beginning of the next.  A server that ignores the fields counts both
+ * alike.
  * No byte of any request is in what is sent here.
  */
 #include "base/check.h"
@@ -14,19 +21,29 @@
 #include "base/rng.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/load_report.h"
+#include "gateway/response.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 #define INTERVAL_MS 10000
+#define INTERVAL_UNWELL_MS 2000 // while it is not: so that it is missed, and back, soon
 #define CONNECT_MS 2000
 #define LOOK_MS 5000
 #define BODY_BYTES_MAX (4U << 20)
 #define BAD_LOOKS_MAX 2
+#define CONTINUE_TRIES_MAX 3
 #define JITTER 0.1 // of the interval, so that many gateways do not look at once
 
-enum look { LOOK_PAGE, LOOK_METRICS, LOOK_PROBE, LOOK_COUNT };
+enum look {
+    LOOK_PAGE,
+    LOOK_METRICS,
+    LOOK_PROBE,
+    LOOK_OPEN,   // an unfinished answer that is to be continued: how long is its prompt?
+    LOOK_CLOSED, // the same as a finished one
+    LOOK_COUNT,
+};
 
 struct health {
     struct fleet_upstream *u;   // borrowed
@@ -37,8 +54,14 @@ struct health {
     struct http_call *http; // NULL: none under way
     enum look look;         // under way, or next
     uint64_t due_ns;        // of the next round
-    uint32_t n_bad;         // in a row
-    bool probed;            // at least once
+    uint32_t n_bad_pages;   // in a row
+    uint32_t n_bad_probes;  // in a row
+    bool probe_good;        // the last one that said anything
+    bool refusal_logged;
+    uint32_t n_tries;     // of the proof that it continues
+    uint32_t open_tokens; // prompt of the unfinished answer
+    struct str open_body;
+    struct str closed_body;
     int status;
     struct buf body;
     struct str probe_body;
@@ -49,29 +72,29 @@ static void next_look(struct health *h);
 
 /* --- verdicts --- */
 
-static void note(struct health *h, bool good)
+/* Both verdicts together. */
+static void note(struct health *h)
 {
     struct fleet_upstream *u = h->u;
+    const uint32_t bad_probes_max = u->proved ? BAD_LOOKS_MAX : 1;
     const bool was_down = u->down;
+    const bool page_bad = h->n_bad_pages >= BAD_LOOKS_MAX;
+    const bool probe_bad = h->n_bad_probes >= bad_probes_max;
 
-    h->n_bad = good ? 0 : h->n_bad + 1;
-    if (good) {
-        u->down = false;
-    } else if (h->n_bad >= BAD_LOOKS_MAX) {
-        u->down = true;
-    }
+    u->down = page_bad || probe_bad;
     metrics_set(u->meters.healthy, u->down ? 0 : 1);
     if (u->down != was_down) {
         log_event(u->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
-                  u->down ? "upstream_down" : "upstream_up", "upstream=%.*s",
-                  STR_ARG(u->conf->name));
+                  u->down ? "upstream_down" : "upstream_up", "upstream=%.*s by=%s",
+                  STR_ARG(u->conf->name), h->look == LOOK_PROBE ? "probe" : "page");
     }
 }
 
 static void take_page(struct health *h, bool good)
 {
     h->u->utilization = h->status == 200 ? load_report_utilization(buf_str(&h->body)) : -1;
-    note(h, good);
+    h->n_bad_pages = good ? 0 : h->n_bad_pages + 1;
+    note(h);
 }
 
 static void take_metrics(struct health *h, bool good)
@@ -86,20 +109,71 @@ static void take_metrics(struct health *h, bool good)
     }
 }
 
-static void take_probe(struct health *h, bool good)
+static void close_breaker(struct fleet_upstream *u)
 {
-    struct fleet_upstream *u = h->u;
-
-    good = good && h->status == 200;
-    if (good && u->breaker.state != BREAKER_CLOSED) {
+    if (u->breaker.state != BREAKER_CLOSED) {
         breaker_success(&u->breaker, &u->fleet->breaker, loop_now_ns(u->fleet->gw->loop));
         log_event(LOG_LEVEL_INFO, "upstream_back", "upstream=%.*s state=%s by=probe",
                   STR_ARG(u->conf->name), breaker_state_name(u->breaker.state));
     }
-    if (good || !h->probed || u->down) {
-        note(h, good);
+}
+
+/* A server that finds fault with the probe itself (no such model, too few tokens, too often) is
+ * there, and may well answer its clients: not good, not bad.  One that refuses the key is bad. */
+static bool is_refusal(int status)
+{
+    return status >= 400 && status < 500 && status != 401 && status != 403;
+}
+
+static void log_refusal(struct health *h)
+{
+    if (!h->refusal_logged) {
+        log_event(LOG_LEVEL_WARN, "probe_refused", "upstream=%.*s status=%d",
+                  STR_ARG(h->u->conf->name), h->status);
     }
-    h->probed = true;
+    h->refusal_logged = true;
+}
+
+static void take_probe(struct health *h, bool answered)
+{
+    h->probe_good = answered && h->status == 200;
+    if (h->probe_good) {
+        h->u->proved = true;
+        h->refusal_logged = false;
+        h->n_bad_probes = 0;
+        close_breaker(h->u);
+    } else if (answered && is_refusal(h->status)) {
+        h->n_bad_probes = 0;
+        log_refusal(h);
+    } else {
+        h->n_bad_probes++;
+    }
+    note(h);
+}
+
+static uint32_t prompt_tokens(const struct health *h, bool good)
+{
+    struct response_facts f;
+
+    if (!good || h->status != 200 || response_scan(buf_str(&h->body), &f) != OK) {
+        return 0;
+    }
+    return f.usage.prompt_tokens;
+}
+
+static void take_closed(struct health *h, bool good)
+{
+    struct fleet_upstream *u = h->u;
+    const uint32_t closed = prompt_tokens(h, good);
+
+    h->n_tries++;
+    u->continues_proved = h->open_tokens > 0 && h->open_tokens < closed;
+    if (u->continues_proved || (h->open_tokens > 0 && closed > 0)) {
+        log_event(u->continues_proved ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+                  u->continues_proved ? "upstream_continues" : "upstream_does_not_continue",
+                  "upstream=%.*s open_tokens=%u closed_tokens=%u", STR_ARG(u->conf->name),
+                  h->open_tokens, closed);
+    }
 }
 
 static void end_look(struct health *h, bool answered)
@@ -115,6 +189,12 @@ static void end_look(struct health *h, bool answered)
         break;
     case LOOK_PROBE:
         take_probe(h, good);
+        break;
+    case LOOK_OPEN:
+        h->open_tokens = prompt_tokens(h, good);
+        break;
+    case LOOK_CLOSED:
+        take_closed(h, good);
         break;
     case LOOK_COUNT:
         break;
@@ -162,7 +242,11 @@ static bool wants(const struct health *h)
         return c->metrics_path.len > 0 && !h->u->down;
     case LOOK_PROBE:
         return c->probe && h->probe_body.len > 0 &&
-               (!h->probed || h->u->down || h->u->breaker.state != BREAKER_CLOSED);
+               (!h->probe_good || h->u->down || h->u->breaker.state != BREAKER_CLOSED);
+    case LOOK_OPEN:
+    case LOOK_CLOSED:
+        return c->continues && h->closed_body.len > 0 && !h->u->continues_proved &&
+               h->n_tries < CONTINUE_TRIES_MAX && !h->u->down;
     case LOOK_COUNT:
         break;
     }
@@ -172,7 +256,7 @@ static bool wants(const struct health *h)
 static enum status start_look(struct health *h)
 {
     const struct settings_upstream *c = h->u->conf;
-    const bool probe = h->look == LOOK_PROBE;
+    const bool probe = h->look >= LOOK_PROBE;
     struct http_call_options o = {
         .permit = h->permit,
         .label = LABEL_PUBLIC,
@@ -197,7 +281,9 @@ static enum status start_look(struct health *h)
     }
     if (probe) {
         h->fields[n++] = (struct http_field){STR("content-type"), STR("application/json")};
-        o.pieces = &h->probe_body;
+        o.pieces = h->look == LOOK_PROBE  ? &h->probe_body
+                   : h->look == LOOK_OPEN ? &h->open_body
+                                          : &h->closed_body;
         o.n_pieces = 1;
     }
     o.n_fields = n;
@@ -227,8 +313,11 @@ static void on_due(void *user)
 {
     struct health *h = user;
     struct gateway *gw = h->u->fleet->gw;
-    const uint32_t ms =
+    const uint32_t wanted =
         h->u->conf->health_interval_ms == 0 ? INTERVAL_MS : h->u->conf->health_interval_ms;
+    const bool well = h->n_bad_pages + h->n_bad_probes == 0 && !h->u->down &&
+                      h->u->breaker.state == BREAKER_CLOSED;
+    const uint32_t ms = well || wanted < INTERVAL_UNWELL_MS ? wanted : INTERVAL_UNWELL_MS;
     const double jitter = 1 - JITTER + 2 * JITTER * rng_uniform(gw->id_key, 2, gw->chance_count++);
 
     h->due_ns = loop_now_ns(gw->loop) + (uint64_t)(ms * jitter * (double)NS_PER_MS);
@@ -266,23 +355,49 @@ static struct str some_model(const struct fleet_upstream *u)
     return (struct str){NULL, 0};
 }
 
-static void make_probe(struct health *h)
+static struct str make_body(struct health *h, struct str model, struct str rest)
+{
+    struct str body = {NULL, 0};
+    struct buf b;
+
+    buf_init(&b, 4096);
+    buf_append_str(&b, STR("{\"model\":"));
+    json_write_string(&b, model);
+    buf_append_str(&b, STR(",\"max_tokens\":1,\"stream\":false,"));
+    buf_append_str(&b, rest);
+    if (buf_status(&b) != OK || arena_dup(h->arena, buf_str(&b), &body) != OK) {
+        body = (struct str){NULL, 0};
+    }
+    buf_done(&b);
+    return body;
+}
+
+#define UNFINISHED                                                                                 \
+    "\"messages\":[{\"role\":\"user\",\"content\":\"Count to ten.\"},"                             \
+    "{\"role\":\"assistant\",\"content\":\"one two three\"}]"
+
+static void make_probes(struct health *h)
 {
     const struct str model = some_model(h->u);
-    struct buf b;
 
     if (model.len == 0) {
         return;
     }
-    buf_init(&b, 4096);
-    buf_append_str(&b, STR("{\"model\":"));
-    json_write_string(&b, model);
-    buf_append_str(&b, STR(",\"messages\":[{\"role\":\"user\",\"content\":\"ping\"}],"
-                           "\"max_tokens\":1,\"stream\":false}"));
-    if (buf_status(&b) != OK || arena_dup(h->arena, buf_str(&b), &h->probe_body) != OK) {
-        h->probe_body = (struct str){NULL, 0};
-    }
-    buf_done(&b);
+    h->probe_body =
+        make_body(h, model, STR("\"messages\":[{\"role\":\"user\",\"content\":\"ping\"}]}"));
+    h->open_body =
+        make_body(h, model,
+                  STR("\"continue_final_message\":true,\"add_generation_prompt\":false," UNFINISHED
+                      "}"));
+    h->closed_body = make_body(h, model, STR(UNFINISHED "}"));
+}
+
+/* The fleet before found it bad: whoever looks from now on has to find it good first. */
+static void stay_down(struct health *h)
+{
+    h->n_bad_pages = h->u->conf->health_path.len > 0 ? BAD_LOOKS_MAX : 0;
+    h->n_bad_probes = h->probe_body.len > 0 ? BAD_LOOKS_MAX : 0;
+    h->u->down = h->n_bad_pages + h->n_bad_probes > 0;
 }
 
 struct health *health_start(struct fleet_upstream *u)
@@ -294,7 +409,7 @@ struct health *health_start(struct fleet_upstream *u)
     struct health *h;
 
     metrics_set(u->meters.healthy, u->down ? 0 : 1);
-    if (c->health_path.len == 0 && c->metrics_path.len == 0 && !c->probe) {
+    if (c->health_path.len == 0 && c->metrics_path.len == 0 && !c->probe && !c->continues) {
         return NULL;
     }
     h = calloc(1, sizeof(*h));
@@ -310,7 +425,10 @@ struct health *health_start(struct fleet_upstream *u)
         health_stop(h);
         return NULL;
     }
-    make_probe(h);
+    make_probes(h);
+    if (u->down) {
+        stay_down(h);
+    }
     h->timer.on_due = on_due;
     h->timer.user = h;
     loop_timer_set(u->fleet->gw->loop, &h->timer, loop_now_ns(u->fleet->gw->loop));

@@ -34,6 +34,12 @@ struct response_facts {
     bool has_completion;     // ... and completion (or output) tokens
     struct chat_usage usage; // where it is absent: zeros
     uint64_t text_bytes;     // of generated text, as escaped
+    /* as they stand in the text; empty: absent */
+    struct str content; // choices[].delta.content, between its quotes; of the last one
+    struct str choices; // the array
+    struct str id;
+    struct str created;
+    struct str model;
 };
 
 /** Look at one JSON document.  Errors: INVALID (no JSON), LIMIT (depth). */
@@ -57,10 +63,11 @@ struct response {
     struct buf joined;       // data lines of an event that has several
     size_t line_at;          // in carry: begin of the unfinished line
     size_t seen;             // of carry: no line end behind line_at before that
-    /** TEXT (n_tokens guessed; 0: no text), then one DONE or ERROR; `wire` is valid during the
-     *  call. */
+    /** TEXT (n_tokens guessed; 0: no text), then one DONE (n_tokens of a JSON body) or ERROR;
+     *  `wire` is valid during the call. */
     void (*push)(void *user, const struct chat_event *event);
     void *user;
+    const struct response_facts *facts; // of the event that is pushed; NULL: of none
 };
 
 /** True when the server has said what is to be billed: the prompt's tokens, and those of the answer

@@ -182,6 +182,17 @@ static enum status tool_member(struct walk *w, struct str key, enum json_kind ki
                                                                : skip(w);
 }
 
+static enum status take_content(struct walk *w)
+{
+    bool escaped;
+    const enum status rc = json_scan_string(&w->scan, &w->out->content, &escaped);
+
+    if (rc == OK) {
+        w->out->text_bytes += w->out->content.len;
+    }
+    return rc;
+}
+
 static enum status delta_member(struct walk *w, struct str key, enum json_kind kind)
 {
     static const struct str texts[] = {
@@ -198,7 +209,7 @@ static enum status delta_member(struct walk *w, struct str key, enum json_kind k
         if (str_eq(key, texts[i])) {
             // both names of reasoning carry the same text
             reasoned = i == 2 && w->out->text_bytes > 0;
-            return reasoned ? skip(w) : count_text(w);
+            return reasoned ? skip(w) : i == 0 ? take_content(w) : count_text(w);
         }
     }
     return skip(w);
@@ -246,8 +257,21 @@ static enum status inner_member(struct walk *w, struct str key, enum json_kind k
 static enum status top_member(struct walk *w, struct str key, enum json_kind kind)
 {
     if (str_eq(key, STR("choices")) && kind == JSON_ARRAY) {
+        const size_t begin = w->scan.at;
+        const enum status rc = each_object(w, choice_member, &w->out->n_choices);
+
         w->out->has_choices = true;
-        return each_object(w, choice_member, &w->out->n_choices);
+        w->out->choices = str_slice(w->scan.text, begin, w->scan.at);
+        return rc;
+    }
+    if (str_eq(key, STR("id"))) {
+        return json_scan_skip(&w->scan, &w->out->id);
+    }
+    if (str_eq(key, STR("created"))) {
+        return json_scan_skip(&w->scan, &w->out->created);
+    }
+    if (str_eq(key, STR("model"))) {
+        return json_scan_skip(&w->scan, &w->out->model);
     }
     if (str_eq(key, STR("usage"))) {
         return read_usage(w, kind);

@@ -17,6 +17,7 @@ enum field {
     FIELD_N,
     FIELD_PROMPT,
     FIELD_TOOLS,
+    FIELD_CONTINUE,
     FIELD_GUARDED, // not read here, but by upstreams: no twin in another case may stand beside it
     FIELD_OTHER,
 };
@@ -38,6 +39,8 @@ static const struct {
     {{"input", 5}, FIELD_PROMPT},
     {{"tools", 5}, FIELD_TOOLS},
     {{"functions", 9}, FIELD_TOOLS},
+    {{"continue_final_message", 22}, FIELD_CONTINUE},
+    {{"add_generation_prompt", 21}, FIELD_CONTINUE},
     {{"best_of", 7}, FIELD_N},
     {{"instructions", 12}, FIELD_GUARDED},
     {{"metadata", 8}, FIELD_GUARDED},
@@ -333,6 +336,9 @@ static enum status read_field(struct reader *r, enum field field, const char *na
         rc = json_scan_skip(&r->scan, &source);
         out->has_tools |= rc == OK && !str_eq(source, STR("null"));
         return rc;
+    case FIELD_CONTINUE:
+        out->continues = true;
+        break;
     case FIELD_INCLUDE_USAGE:
     case FIELD_GUARDED:
     case FIELD_OTHER:

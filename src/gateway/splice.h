@@ -27,6 +27,7 @@ struct splice {
     struct str prompt_source; // value of messages, prompt or input
     bool stream;
     bool include_usage;              // the client asked for usage in the stream
+    bool continues;                  // continue_final_message or add_generation_prompt is there
     bool has_tools;                  // tools or functions is neither absent nor null
     uint64_t max_tokens;             // completion ceiling asked for; 0: none
     uint32_t n;                      // answers made for each prompt (n, best_of), at least 1

@@ -2,6 +2,7 @@
  * for each. */
 #include "base/check.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/stage_reserve_internal.h"
 
 static struct route_meter *route_meter(struct call *call)
 {

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/stage_reserve_internal.h"
 #include "store/prices.h"
 
 #include <string.h>
@@ -350,8 +351,9 @@ enum stage_verdict stage_reserve(struct call *call)
 /* Nothing was reported: what was relayed, and the prompt as estimated once something was sent. */
 static void guess_usage(struct call *call)
 {
-    const bool sent = call->first_byte_ns != 0 || call->cause == CAUSE_CLIENT_GONE ||
-                      call->cause == CAUSE_STOPPED || call->cause == CAUSE_TIMEOUT;
+    const bool sent = call->first_byte_ns != 0 || call->accepted ||
+                      call->cause == CAUSE_CLIENT_GONE || call->cause == CAUSE_STOPPED ||
+                      call->cause == CAUSE_TIMEOUT;
 
     if (call->usage_known || call->n_attempts == 0 || !sent) {
         return;
@@ -359,9 +361,40 @@ static void guess_usage(struct call *call)
     if (call->usage.prompt_tokens == 0) {
         call->usage.prompt_tokens = prompt_estimate(call);
     }
-    if (call->usage.completion_tokens < call->relayed_tokens) {
-        call->usage.completion_tokens = call->relayed_tokens;
+    if (call->usage.completion_tokens < call->relayed_tokens - call->earlier_tokens) {
+        call->usage.completion_tokens = call->relayed_tokens - call->earlier_tokens;
     }
+    call->usage_guessed = true;
+}
+
+/* The prompt of a server that continues holds what was said before. */
+struct chat_usage stage_reserve_whole_usage(const struct call *call, const struct chat_usage *part)
+{
+    struct chat_usage whole = *part;
+
+    whole.completion_tokens += call->earlier_tokens;
+    if (whole.prompt_tokens > call->earlier_tokens) {
+        whole.prompt_tokens -= call->earlier_tokens;
+    }
+    return whole;
+}
+
+void stage_reserve_note_earlier(struct call *call)
+{
+    const uint32_t relayed = call->relayed_tokens - call->earlier_tokens;
+    const struct chat_usage seen = call->usage; // what it had reported by then
+    const struct chat_usage part = {
+        .prompt_tokens = seen.prompt_tokens > 0 ? seen.prompt_tokens : prompt_estimate(call),
+        .completion_tokens = seen.completion_tokens > relayed ? seen.completion_tokens : relayed,
+    };
+    const struct prices_row *row =
+        call->server == NULL ? NULL
+                             : price_at(call, call->server, kontor_clock_system.unix_ms(NULL));
+
+    call->earlier_nano += row == NULL ? 0 : prices_cost(row, &part);
+    call->earlier_tokens = call->relayed_tokens;
+    call->usage = (struct chat_usage){0};
+    call->usage_known = false;
     call->usage_guessed = true;
 }
 
@@ -370,16 +403,17 @@ void stage_reserve_price(struct call *call)
     const int64_t now_ms = kontor_clock_system.unix_ms(NULL);
 
     guess_usage(call);
-    if (call->server == NULL || call->fleet->settings->prices.n_rows == 0) {
-        return;
-    }
-    if (!call->usage_known && !call->usage_guessed) {
+    if (call->server != NULL && !call->usage_known && !call->usage_guessed) {
         call->cost_nano = 0;
-        return;
+    } else if (call->server != NULL) {
+        call->price = price_at(call, call->server, now_ms);
     }
-    call->price = price_at(call, call->server, now_ms);
     if (call->price != NULL) {
-        call->cost_nano = prices_cost(call->price, &call->usage);
+        call->cost_nano = prices_cost(call->price, &call->usage) + call->earlier_nano;
+    }
+    if (call->earlier_tokens > 0) { // once: two servers made this answer
+        call->usage = stage_reserve_whole_usage(call, &call->usage);
+        call->earlier_tokens = 0;
     }
 }
 

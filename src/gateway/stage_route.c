@@ -23,6 +23,12 @@ static bool speaks(const struct fleet_upstream *u, enum dialect dialect)
            dialect == DIALECT_COMPLETION;
 }
 
+/* Behind the first byte only those that can go on with what was said. */
+static bool may_continue(const struct call *call, const struct fleet_upstream *u)
+{
+    return !call->attempts->continuing || (u->conf->continues && u->continues_proved);
+}
+
 static bool has_room(const struct fleet_upstream *u)
 {
     return u->conf->parallel_max == 0 || u->outstanding < u->conf->parallel_max;
@@ -37,9 +43,9 @@ static struct route_member member_of(struct call *call, const struct settings_me
     return (struct route_member){
         .key = hash_bytes(u->conf->name.ptr, u->conf->name.len, 0),
         .weight = m->weight == 0 ? 1 : m->weight,
-        .usable = !was_tried(call, m->upstream) && speaks(u, call->route->dialect) && !u->down &&
-                  now_ns >= u->resting_until_ns && has_room(u) &&
-                  breaker_allows(&u->breaker, &f->breaker, now_ns, chance),
+        .usable = !was_tried(call, m->upstream) && may_continue(call, u) &&
+                  speaks(u, call->route->dialect) && !u->down && now_ns >= u->resting_until_ns &&
+                  has_room(u) && breaker_allows(&u->breaker, &f->breaker, now_ns, chance),
         .outstanding = u->outstanding,
         .load_known = u->load_ns != 0 && now_ns - u->load_ns < LOAD_FRESH_MS * NS_PER_MS,
         .waiting = u->waiting + u->running,

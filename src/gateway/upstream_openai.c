@@ -9,8 +9,9 @@
  * Of the client's fields only those in `passed_fields` go out; never its credentials.
  */
 #include "base/log.h"
-#include "gateway/attempts_internal.h"
+#include "gateway/continuation_internal.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/stage_reserve_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 #define API_PREFIX_BYTES 3 // "/v1" of our own paths
 #define MS_PER_S 1000
 #define RETRY_AFTER_DATE_MS 5000 // a date instead of seconds
-#define RETRY_AFTER_MS_MAX 86400000
+#define RETRY_AFTER_S_MAX 86400
 
 static const struct str passed_fields[] = {
     {"traceparent", 11},    {"tracestate", 10},        {"openai-beta", 11},
@@ -38,6 +39,49 @@ static void fail(struct attempt *a, enum attempt_fault fault, int http_status)
 
 /* --- events --- */
 
+static void send_up(struct attempt *a, const struct chat_event *e)
+{
+    struct call *call = a->call;
+
+    if (call->sink->ops->push(call->sink, e) == E_AGAIN && a->http != NULL) {
+        http_call_pause(a->http);
+    }
+}
+
+/* The client must not notice that another server speaks. */
+static void push_continued(struct attempt *a, const struct chat_event *e)
+{
+    struct call *call = a->call;
+    struct continuation *c = call->attempts->said;
+    struct chat_event own = *e;
+    struct chat_usage whole;
+    struct buf text;
+
+    if (e->kind == CHAT_EVENT_ERROR) {
+        a->failed = true; // nothing of it was relayed: somebody else may go on
+        return;
+    }
+    a->first_byte_ns = a->first_byte_ns == 0 ? loop_now_ns(call->gw->loop) : a->first_byte_ns;
+    if (a->reader.has_prompt || a->reader.has_completion) {
+        call->usage = a->reader.usage;
+        call->usage_known = e->kind == CHAT_EVENT_DONE && response_has_usage(&a->reader);
+    }
+    if (a->reader.facts == NULL) {
+        if (e->kind == CHAT_EVENT_DONE) {
+            send_up(a, e);
+        }
+        return;
+    }
+    buf_init(&text, RESPONSE_EVENT_BYTES_MAX);
+    whole = stage_reserve_whole_usage(call, &a->reader.usage);
+    if (continuation_rewrite(c, a->reader.facts, &whole, call->splice.include_usage, &text)) {
+        own.wire = buf_str(&text);
+        send_up(a, &own);
+        continuation_note(c, call->arena, a->reader.facts);
+    }
+    buf_done(&text);
+}
+
 static void push(void *user, const struct chat_event *e)
 {
     struct attempt *a = user;
@@ -55,6 +99,10 @@ static void push(void *user, const struct chat_event *e)
             return;
         }
     }
+    if (a->continues) {
+        push_continued(a, e);
+        return;
+    }
     if (e->kind == CHAT_EVENT_ERROR) {
         a->told = true;
     }
@@ -62,9 +110,10 @@ static void push(void *user, const struct chat_event *e)
         call->usage = a->reader.usage; // so far: an answer that breaks off is billed at least that
         call->usage_known |= e->kind == CHAT_EVENT_DONE && response_has_usage(&a->reader);
     }
-    if (call->sink->ops->push(call->sink, e) == E_AGAIN && a->http != NULL) {
-        http_call_pause(a->http);
+    if (call->attempts->said != NULL && a->reader.facts != NULL) {
+        continuation_note(call->attempts->said, call->arena, a->reader.facts);
     }
+    send_up(a, e);
 }
 
 /* --- the head of the answer --- */
@@ -77,7 +126,7 @@ static uint64_t read_retry_after(const struct http_head *head)
     double seconds;
 
     if (ms != NULL && str_to_u64(*ms, &value) == OK) {
-        return value < RETRY_AFTER_MS_MAX ? value : RETRY_AFTER_MS_MAX;
+        return value < RETRY_AFTER_S_MAX * MS_PER_S ? value : RETRY_AFTER_S_MAX * MS_PER_S;
     }
     if (s == NULL) {
         return 0;
@@ -85,8 +134,10 @@ static uint64_t read_retry_after(const struct http_head *head)
     if (str_to_f64(*s, &seconds) != OK) {
         return RETRY_AFTER_DATE_MS;
     }
-    return seconds < 0 || seconds > RETRY_AFTER_MS_MAX / MS_PER_S ? RETRY_AFTER_MS_MAX
-                                                                  : (uint64_t)(seconds * MS_PER_S);
+    if (seconds < 0 || seconds > RETRY_AFTER_S_MAX) {
+        seconds = RETRY_AFTER_S_MAX;
+    }
+    return (uint64_t)(seconds * MS_PER_S);
 }
 
 static struct str media_type(const struct http_head *head)
@@ -154,6 +205,7 @@ static void on_head(void *user, const struct http_head *head)
         fail(a, ATTEMPT_FAULT_BROKEN, (int)head->status);
         return;
     }
+    a->call->accepted = true;
     a->reader.done_marks = dialect == DIALECT_CHAT || dialect == DIALECT_COMPLETION;
     a->reader.strip_usage = a->injects_usage;
     if (sse) {
@@ -295,8 +347,14 @@ enum status upstream_openai_start(struct attempt *a, struct attempt_failure *ret
 
     a->injects_usage = (dialect == DIALECT_CHAT || dialect == DIALECT_COMPLETION) &&
                        call->splice.stream && !call->splice.include_usage;
-    rc = splice_pieces(call->arena, &call->splice, fleet_model_there(a->server, call->splice.model),
-                       a->injects_usage, a->pieces, &a->n_pieces);
+    if (call->attempts->continuing) {
+        a->injects_usage = false; // usage events are rewritten or dropped anyway
+        rc = continuation_pieces(a, call->attempts->said);
+    } else {
+        rc = splice_pieces(call->arena, &call->splice,
+                           fleet_model_there(a->server, call->splice.model), a->injects_usage,
+                           a->pieces, &a->n_pieces);
+    }
     if (rc != OK) {
         return rc;
     }

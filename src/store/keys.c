@@ -4,8 +4,6 @@
 #include "store/keys_internal.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +34,7 @@ struct keys {
 void keys_hash(const uint8_t hash_key[HASH_SHA256_BYTES], struct str presented,
                uint8_t ret_hash[HASH_SHA256_BYTES])
 {
-    unsigned n = 0;
-
-    CHECK(HMAC(EVP_sha256(), hash_key, HASH_SHA256_BYTES,
-               (const unsigned char *)(presented.len == 0 ? "" : presented.ptr), presented.len,
-               ret_hash, &n) != NULL);
-    CHECK(n == HASH_SHA256_BYTES);
+    hash_hmac_sha256(hash_key, presented, ret_hash);
 }
 
 /* The digest is random to everybody who does not know hash_key: its own bytes spread well. */

@@ -2,11 +2,13 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
+import subprocess
 import tempfile
 import time
 
-from harness import ROOT, Server, expect, expect_in, expect_true, main, run, test
+from harness import ROOT, Server, expect, expect_in, expect_true, free_port, main, run, test
 
 SMALL = """upstreams: [{name: u, url: http://127.0.0.1:1/v1}]
 pools: [{name: p, members: [u]}]
@@ -283,6 +285,55 @@ def hangup_puts_a_good_file_in_force_and_keeps_it_over_a_bad_one():
             wait_for(server, "kontor_config_generation", 3.0)
             expect(models(server), ["demo"], "models at the end")
         expect(server.exit_status, 0, "exit status after SIGTERM")
+
+
+def waiting(server):
+    """The settings that wait for a restart, by the metric."""
+    start = "kontor_config_needs_restart{setting="
+    return [line.split('"')[1] for line in server.get("/metrics").text.splitlines()
+            if line.startswith(start) and line.endswith(" 1.0")]
+
+
+@test
+def what_needs_a_restart_is_named_until_it_is_taken_back():
+    changes = {
+        "listen.client_ca": ("key: tls.key", "key: tls.key, client_ca: tls.crt"),
+        "listen.certificate": ("certificate: tls.crt", "certificate: other.crt"),
+        "listen.key": ("key: tls.key", "key: other.key"),
+        "listen.address": ("127.0.0.1:", "localhost:"),
+        "state_dir": ("state_dir: a", "state_dir: b"),
+        "durability": ("durability: process", "durability: power-loss"),
+        "server.drain_timeout": ("drain_timeout: 20s", "drain_timeout: 21s"),
+        "server.inflight": ("inflight: 100", "inflight: 101"),
+        "server.max_body": ("max_body: 1MiB", "max_body: 2MiB"),
+    }
+    with Folder() as folder:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
+                        "-keyout", "tls.key", "-out", "tls.crt"],
+                       check=True, capture_output=True, cwd=folder.path)
+        for name in ("key", "crt"):
+            shutil.copy(folder.path / f"tls.{name}", folder.path / f"other.{name}")
+        port = free_port()
+        text = (f"listen: [{{address: '127.0.0.1:{port}'}}, "
+                f"{{address: '127.0.0.1:{free_port()}', certificate: tls.crt, key: tls.key}}]\n"
+                "state_dir: a\ndurability: process\n"
+                "server: {drain_timeout: 20s, inflight: 100, max_body: 1MiB, request_timeout: 30s}\n" + LOCAL)
+        file = folder.write("kontor.yaml", text)
+        server = Server(command=("gateway", "--config", file), port=port)
+        del server.args[4:8]  # --host and --port would leave one listener only
+        with server:
+            expect(waiting(server), [], "at the start")
+            for n, (name, (old, new)) in enumerate(changes.items(), 2):
+                folder.write("kontor.yaml", text.replace(old, new, 1))
+                server.process.send_signal(signal.SIGHUP)
+                wait_for(server, "kontor_config_generation", float(n))
+                expect(waiting(server), [name], "after the change")
+                expect(server.log().count(f"config_needs_restart setting={name}\n"), 1, name)
+            folder.write("kontor.yaml", text.replace("request_timeout: 30s", "request_timeout: 0"))
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(server, "kontor_config_generation", len(changes) + 2.0)
+            expect(waiting(server), [], "taken back")
 
 
 @test

@@ -10,11 +10,14 @@ QUICK = {"timeouts": {"connect": "1s", "first_byte": "400ms", "idle": "400ms", "
 
 
 class Pair:
-    """A private and a cloud upstream behind one gateway."""
+    """A private and a cloud upstream behind one gateway.  plans: of the private one, from its first request on;
+    what comes behind the last one is answered well."""
 
-    def __init__(self, private=None, model=None, more=None, **kwargs):
+    def __init__(self, private=None, model=None, more=None, plans=(), **kwargs):
         self.a = MockUpstream()
         self.b = MockUpstream()
+        for plan in plans:
+            self.a.plan_once(**plan)
         self.gw = Gateway({"private": {"url": self.a.url, **QUICK, **(private or {})},
                            "cloud": {"url": self.b.url, **QUICK}}, model=model, more=more, **kwargs)
 
@@ -178,6 +181,86 @@ def behind_the_first_byte_an_error_event_tells_what_was_used():
             expect_true(row["completion_tokens"] >= 1, row)
 
 
+def continuing(**plan_of_probe):
+    """A pair whose cloud continues answers, after its proof."""
+    b = MockUpstream()
+    b.plan(**plan_of_probe)
+    a = MockUpstream()
+    gw = Gateway({"private": {"url": a.url, **QUICK}, "cloud": {"url": b.url, "continues": True, **QUICK}})
+    return a, b, gw
+
+
+def text_of(body):
+    events = [e.removeprefix("data: ") for e in body.decode().split("\n\n") if e]
+    expect(events.pop(), "[DONE]")
+    events = [json.loads(e) for e in events]
+    return events, "".join(c["delta"].get("content", "") for e in events for c in e.get("choices", []))
+
+
+@test
+def a_broken_stream_goes_on_elsewhere_without_repeating():
+    a, b, gw = continuing()
+    with a, b, gw:
+        wait_until(lambda: "upstream_continues" in gw.log(), "proved")
+        b.plan(words=[" four", " \\five"])
+        for end in ("reset", "close", "hang"):
+            a.plan(words=["one", " \"two\"\n", " three"], cut=640, end=end, usage="none")
+            n = len(b.requests)
+            status, _, body = gw.stream_bytes(stream_options={"include_usage": True})
+            events, text = text_of(body)
+            sent = b.requests[n].json()
+            said = sent["messages"][-1]
+            expect(said["role"], "assistant")
+            expect((sent["continue_final_message"], sent["add_generation_prompt"]), (True, False))
+            expect_true(said["content"].startswith("one"), said)
+            expect(text, said["content"] + " four \\five")
+            expect({(e["id"], e["created"], e["model"]) for e in events}, {("chatcmpl-mock", 1, MODEL)})
+            expect(sum("role" in c["delta"] for e in events for c in e["choices"]), 1)
+            expect([c["finish_reason"] for e in events for c in e["choices"] if c["finish_reason"]], ["stop"])
+            usage = events[-1]["usage"]
+            expect((events[-1]["choices"], usage["completion_tokens"] > 3), ([], True))
+        rows = gw.rows(3)
+        expect([(r["cause"], r["attempts"], r["estimated"], r["upstream"]) for r in rows],
+               [("done", 2, 1, "cloud")] * 3)
+        expect(rows[0]["completion_tokens"], usage["completion_tokens"])
+        expect_true(rows[0]["cost_nano"] > 15000, rows[0])
+
+
+@test
+def what_cannot_be_continued_ends_with_an_error_event():
+    a, b, gw = continuing()
+    with a, b, gw:
+        wait_until(lambda: "upstream_continues" in gw.log(), "proved")
+        a.plan(cut=640, end="reset")
+        for fields in ({"n": 2}, {"tools": [{"type": "function", "function": {"name": "f"}}]},
+                       {"add_generation_prompt": True}):
+            n = len(b.requests)
+            _, _, body = gw.stream_bytes(**fields)
+            expect_in(b"upstream_broke_off", body)
+            expect(len(b.requests), n)
+        a.plan(events=[{"choices": [{"index": 0, "delta": {"reasoning": "hm"}}]}], done=False, end="reset")
+        _, _, body = gw.stream_bytes()
+        expect_in(b"upstream_broke_off", body)
+        a.plan(cut=640, end="reset")
+        b.plan(status=400)
+        _, _, body = gw.stream_bytes()
+        expect_in(b"upstream_broke_off", body)
+        b.plan(words=["x"] * 50, cut=2000, end="reset")  # breaks off as well
+        _, _, body = gw.stream_bytes()
+        expect_in(b"upstream_broke_off", body)
+        expect([r["cause"] for r in gw.rows(6)], ["upstream_broke"] * 6)
+
+
+@test
+def a_server_that_ignores_the_wish_is_not_asked_to_continue():
+    a, b, gw = continuing(ignores=True)
+    with a, b, gw:
+        wait_until(lambda: "upstream_does_not_continue" in gw.log(), "tried")
+        a.plan(cut=640, end="reset")
+        _, _, body = gw.stream_bytes()
+        expect_in(b"upstream_broke_off", body)
+
+
 @test
 def an_error_event_in_mid_stream_is_passed_on():
     with Pair() as (a, b, gw):
@@ -263,6 +346,76 @@ def a_probe_generates_one_token_and_finds_a_hanging_engine():
         wait_until(lambda: len(a.requests) == 1, "probe at the start")
         expect((a.requests[0].json()["max_tokens"], a.requests[0].json()["model"]), (1, MODEL))
         expect(gw.rows(), [])
+
+
+def probing(path):
+    return {"health": {"path": path, "interval": "100ms", "probe": True}}
+
+
+def is_healthy(gw):
+    return gw.metric("kontor_upstream_healthy", upstream="private") == 1
+
+
+def only_probes(up):
+    return all(r.json()["max_tokens"] == 1 for r in up.requests)
+
+
+@test
+def a_failed_probe_takes_an_upstream_out_and_a_good_one_brings_it_back():
+    for path in ("none", "/health"):
+        for fault in ({"status": 500}, {"status": 401}, {"drop": "reset"}):
+            pair = Pair(private=probing(path))
+            pair.a.plan(**fault)
+            with pair as (a, _, gw):
+                wait_until(lambda: not is_healthy(gw) and len(a.requests) >= 4, "out, and asked on", 5)
+                expect(gw.ask().headers["x-kontor-provider"], "cloud", (path, fault))
+                expect_true(only_probes(a), "no client found out")
+                expect_in("upstream_down upstream=private by=probe", gw.log())
+                a.plan()
+                wait_until(lambda: is_healthy(gw), "back", 5)
+                n = len(a.requests)
+                time.sleep(0.5)
+                expect(len(a.requests), n, "a good one is not asked again")
+                expect(gw.ask().headers["x-kontor-provider"], "private")
+
+
+@test
+def a_health_page_does_not_clear_what_a_probe_found():
+    pair = Pair(private=probing("/health"))
+    pair.a.plan(status=500)
+    with pair as (a, _, gw):
+        wait_until(lambda: not is_healthy(gw), "out", 5)
+        n = a.gets["/health"]
+        while a.gets["/health"] < n + 5:
+            expect_true(not is_healthy(gw), "stays out over good pages")
+        gw.hangup()
+        wait_until(lambda: gw.metric("kontor_config_generation") == 2.0, "reloaded")
+        n = a.gets["/health"]
+        while a.gets["/health"] < n + 5:
+            expect_true(not is_healthy(gw), "stays out over a reload")
+        expect_true(only_probes(a), "only probes came")
+
+
+@test
+def one_bad_probe_does_not_take_out_what_was_good_before():
+    more = {"failover": {"attempts": 3, "retry_budget": "100%",
+                         "breaker": {"failures": 1, "open": "60s", "ramp": "0s"}}}
+    # the probe at the start, a client that opens the breaker, a probe, and the next one
+    with Pair(private=probing("none"), more=more, plans=[{}, {"status": 500}, {"status": 503}]) as (a, _, gw):
+        wait_until(lambda: len(a.requests) == 1, "probe at the start")
+        expect(gw.ask().headers["x-kontor-provider"], "cloud")
+        wait_until(lambda: gw.ask().headers["x-kontor-provider"] == "private", "the next probe closes it", 5)
+        expect_true("upstream_down" not in gw.log(), "was never down")
+
+
+@test
+def a_probe_that_is_refused_says_nothing_against_the_server():
+    plans = [{"status": 404}, {"status": 429}, {"status": 400}]
+    with Pair(private=probing("none"), plans=plans) as (a, _, gw):
+        wait_until(lambda: len(a.requests) == 4, "asked until good", 5)
+        log = gw.log()
+        expect_true("upstream_down" not in log, log)
+        expect(log.count("probe_refused"), 1, log)
 
 
 @test

@@ -275,6 +275,31 @@ def every_request_has_one_row_under_load_and_faults():
 
 
 @test
+def a_reload_leaves_running_streams_alone():
+    with MockUpstream() as a, MockUpstream() as b, Gateway({"one": a.url}) as gw:
+        a.plan(words=["w"] * 40, event_delay_s=0.05)
+        with gw.open_stream() as stream:
+            events = iter(stream)
+            next(events)
+            gw.config.write_text(gw.compose({"one": a.url, "two": b.url}, {"p": {"members": ["two"]}}, None, None))
+            gw.hangup()
+            wait_until(lambda: gw.ask().headers["x-kontor-provider"] == "two", "the new settings")
+            n = len(a.requests)
+            expect(gw.ask().headers["x-kontor-provider"], "two")
+            expect(len(a.requests), n)
+            gw.config.write_text("upstreams: [{name: x}]\n")
+            gw.hangup()
+            wait_until(lambda: gw.metric("kontor_config_last_reload_successful") == 0, "refused")
+            expect(gw.ask().headers["x-kontor-provider"], "two")
+            rest = list(events)
+        expect(rest[-1], "[DONE]")
+        expect(sum('"w"' in e for e in rest), 40)
+        wait_until(lambda: any(r["completion_tokens"] == 3 and r["provider"] == "one" for r in gw.rows()),
+                   "the stream is booked at the upstream it began with")
+        expect({r["cause"] for r in gw.rows()}, {"done"})
+
+
+@test
 def anthropic_errors_have_their_shape():
     with MockUpstream() as up, Gateway({"a": up.url}) as gw:
         reply = gw.post("/v1/messages", {"model": "x", "max_tokens": 1, "messages": []})

@@ -22,6 +22,7 @@ Keys of a plan (all optional):
     framing                    "chunked" [stream], "length" [whole], "eof"
     length                     content-length to claim
     hang                       accept the request and say nothing
+    ignores                    continue_final_message, as clouds do
     drop                       "close" or "reset" right after the request came
 
 Standard library only.  Every connection has its own thread.
@@ -253,7 +254,9 @@ class Answer:
                   "choices": [{"index": 0, "message": {"role": "assistant", "content": text},
                                "finish_reason": plan.get("finish", "stop")}]}
         if plan.get("usage", "last") != "none":
-            answer["usage"] = USAGE
+            answer["usage"] = dict(USAGE)
+            if asked.get("continue_final_message") and not plan.get("ignores"):
+                answer["usage"]["prompt_tokens"] -= 4  # no end of the turn, no new one
         return json.dumps(answer).encode()
 
     def send(self, parts, streamed):

@@ -1,5 +1,7 @@
 /* app/config_*: every kind of fault of a configuration has its place and its words. */
+#include "app/config_external.h"
 #include "app/config_file.h"
+#include "base/check.h"
 #include "support/certificates.h"
 #include "support/temp_folder.h"
 #include "support/test.h"
@@ -230,6 +232,19 @@ TEST(faults_of_pools_models_and_rules)
         {UP "pools: [{name: p, members: [u], external: true, ceiling: private}]\nmodels: [{name: "
             "m, pools: [p]}]\npolicy: {rules: [{name: r, allow: [p]}]}\n",
          "f:2:58: warning: ceiling: pool p is external and may see private requests\n"},
+        {"upstreams: [{name: u, url: 'https://api.cloud.example/v1'}]\n" REST,
+         "f:2:28: warning: pool p does not say whether it is external, and its member u is at "
+         "api.cloud.example: unless external is true, requests up to the pool's ceiling go there "
+         "without a rule; write external: true, or external: false where that is meant\n"},
+        {UP "pools: [{name: p, members: [u], external: false}, {name: q, members: [u], external: "
+            "true}]\nmodels: [{name: m, pools: [p, q]}]\n",
+         "f:2:70: error: upstream u is in pool p, which is not external, and in pool q, which is "
+         "external: a server is either outside of the house or not\n"},
+        {"upstreams: [{name: u, url: 'http://a/v1'}, {name: v, url: 'http://A/v1'}]\n"
+         "pools: [{name: p, members: [u]}, {name: q, members: [v], external: true}]\n"
+         "models: [{name: m, pools: [p, q]}]\n",
+         "f:2:53: warning: upstream v has the url of u, but pool q is external and pool p is not "
+         "external: the same server stands on both sides\n"},
         {UP "pools: [{name: p, members: [u]}, {name: q, members: [u]}]\nmodels: [{name: m, "
             "pools: [p]}]\n",
          "f:2:41: warning: pool q is named by no model: nothing is sent to it\n"},
@@ -264,6 +279,47 @@ TEST(faults_of_pools_models_and_rules)
     };
 
     EXPECT_REPORTS(cases);
+}
+
+TEST(hosts_that_look_public)
+{
+    static const char *const outside[] = {
+        "api.openai.com", "api.openai.com.",      "x.internal.example", "8.8.8.8",     "172.32.0.1",
+        "100.128.0.1",    "2001:4860:4860::8888", "::ffff:8.8.8.8",     "notlocal.de", "1.2.3",
+    };
+    static const char *const inside[] = {
+        "localhost",
+        "rack-1",
+        "rack-1.",
+        "gpu.corp.local",
+        "a.b.INTERNAL",
+        "x.home.arpa",
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.31.255.1",
+        "192.168.0.9",
+        "169.254.1.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "::1",
+        "::",
+        "fd00::1",
+        "fe80::1%eth0",
+        "febf::1",
+        "",
+        "::ffff:10.0.0.1",
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(outside); i++) {
+        if (!config_external_looks_public(str_from_c(outside[i]))) {
+            FAIL("%s counts as inside", outside[i]);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(inside); i++) {
+        if (config_external_looks_public(str_from_c(inside[i]))) {
+            FAIL("%s counts as outside", inside[i]);
+        }
+    }
 }
 
 TEST(faults_of_listeners_auth_limits_and_prices)
@@ -495,7 +551,7 @@ TEST(secrets_come_from_files_and_variables)
 TEST(a_key_over_plain_http_is_warned_about)
 {
     setenv("KONTOR_TEST_KEY", "sk-env", 1);
-    EXPECT_EQ_C_STR(report_of("upstreams: [{name: u, url: http://a.example, key_env: "
+    EXPECT_EQ_C_STR(report_of("upstreams: [{name: u, url: http://a, key_env: "
                               "KONTOR_TEST_KEY}]\n" REST),
                     "f:1:28: warning: the key travels unencrypted: the url begins with http://\n");
     EXPECT_EQ_C_STR(report_of("upstreams: [{name: u, url: http://localhost, key_env: "

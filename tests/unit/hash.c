@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void expect_sha256(struct str s, const char *want)
 {
@@ -75,4 +76,28 @@ TEST(low_bits_of_counted_keys_spread)
     EXPECT_TRUE(hash_u64(1, 0) != hash_u64(2, 0));
     EXPECT_TRUE(hash_u64(1, 0) != hash_u64(1, 1));
     EXPECT_EQ_U64(hash_process_seed(), hash_process_seed());
+}
+
+static void expect_hex(const uint8_t digest[HASH_SHA256_BYTES], const char *want)
+{
+    char hex[2 * HASH_SHA256_BYTES + 1];
+
+    for (size_t i = 0; i < HASH_SHA256_BYTES; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+    EXPECT_EQ_C_STR(hex, want);
+}
+
+TEST(sha256_and_hmac_of_known_texts)
+{
+    uint8_t key[HASH_SHA256_BYTES] = {0}; // RFC 4231 case 1: 20 bytes 0x0b, which zeros lengthen
+    uint8_t digest[HASH_SHA256_BYTES];
+
+    hash_sha256(STR("abc"), digest);
+    expect_hex(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    hash_sha256((struct str){NULL, 0}, digest);
+    expect_hex(digest, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    memset(key, 0x0b, 20);
+    hash_hmac_sha256(key, STR("Hi There"), digest);
+    expect_hex(digest, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
 }

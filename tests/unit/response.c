@@ -320,3 +320,19 @@ TEST(both_names_of_reasoning_count_once)
     EXPECT_EQ_U32(response_guess_tokens(f.text_bytes), 7);
     EXPECT_EQ_U32(response_guess_tokens(0), 0);
 }
+
+TEST(what_a_continuation_needs_is_found)
+{
+    struct response_facts f;
+
+    EXPECT_OK(response_scan(
+        STR("{\"id\":\"a\\u0062\",\"created\":17,\"model\":\"m\",\"choices\":[{\"index\":0,"
+            "\"delta\":{\"role\":\"assistant\",\"content\":\"x\\ny\"}}],\"z\":[]}"),
+        &f));
+    EXPECT_EQ_STR(f.id, STR("\"a\\u0062\""));
+    EXPECT_EQ_STR(f.created, STR("17"));
+    EXPECT_EQ_STR(f.model, STR("\"m\""));
+    EXPECT_EQ_STR(f.content, STR("x\\ny"));
+    EXPECT_EQ_U64(f.text_bytes, 4);
+    EXPECT_TRUE(str_starts(f.choices, STR("[{\"index\":0")) && str_ends(f.choices, STR("}}]")));
+}
