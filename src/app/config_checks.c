@@ -1,5 +1,6 @@
 #include "app/config_checks.h"
 #include "app/config_external.h"
+#include "app/config_money.h"
 #include "app/config_scalar.h"
 #include "base/check.h"
 #include "net/egress.h"
@@ -517,43 +518,6 @@ static void check_prices(struct config_reader *r, const struct settings *s)
     }
 }
 
-static bool has_price(const struct settings *s, struct str provider)
-{
-    for (uint32_t i = 0; i < s->prices.n_rows; i++) {
-        if (str_eq(s->prices.rows[i].provider, provider)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool counts_money(const struct settings *s)
-{
-    for (uint32_t i = 0; i < s->n_limits; i++) {
-        if (s->limits[i].money_nano > 0) {
-            return true;
-        }
-    }
-    return s->prices.n_rows > 0;
-}
-
-/* Where money is counted, an upstream without a price makes holes in it. */
-static void check_priced(struct config_reader *r, const struct settings *s)
-{
-    const struct yaml_node *item = config_read_item(value_of(r->root, "upstreams"), 0);
-
-    for (uint32_t i = 0; i < s->n_upstreams && counts_money(s); i++, item = item->next) {
-        const struct settings_upstream *u = &s->upstreams[i];
-
-        if (u->name.len > 0 && r->report->n_errors == 0 && !has_price(s, u->provider)) {
-            config_report_warn(r->report, place(item, "name"),
-                               "no price of provider %.*s is known: requests to upstream %.*s "
-                               "count as free",
-                               STR_ARG(u->provider), STR_ARG(u->name));
-        }
-    }
-}
-
 /* Presets before own rows: of equal dates the later row counts. */
 static void fill_prices(struct config_reader *r, struct settings *s)
 {
@@ -596,5 +560,5 @@ void config_checks_run(struct config_reader *r, struct settings *s)
     check_limits(r, s);
     check_prices(r, s);
     fill_prices(r, s);
-    check_priced(r, s);
+    config_money_check(r, s);
 }

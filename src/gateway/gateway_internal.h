@@ -108,8 +108,13 @@ struct gateway {
     struct fleet *fleet;             // in force
     struct ledger *ledger;           // NULL: no books
     struct limits *limits;
-    bool has_limits;      // there is at least one rule
-    uint64_t limits_keys; // keys_serial of the set whose limits are in force
+    bool has_limits;                       // there is at least one rule
+    uint64_t limits_keys;                  // keys_serial of the set whose limits are in force
+    uint64_t limits_serial;                // counts changes of the rules
+    bool limits_awaited;                   // budgets whose spent money is not known
+    bool limits_reading;                   // the worker asks the books for it
+    uint64_t limits_retry_ns;              // not asked again before
+    struct limits_waiting *limits_waiting; // calls, until it has
     struct breaker_budget retry_budget;
     uint64_t chance_count;
     struct buf access; // lines of the access log that wait for the end of the batch
@@ -159,11 +164,17 @@ void access_log_line(struct call *call);
  * NO_MEMORY. */
 MUST_USE enum status serve_settings_create(const struct gateway_options *options,
                                            struct settings **ret_settings);
-/** Put the limits of settings and keys in force.  at_start: budgets begin with what the ledger
- *  knows as spent.  Errors: NO_MEMORY. */
+/** Put the limits of settings and keys in force.  Budgets begin with what the ledger knows as
+ * spent;
+ *  at_start it is read at once, later by the worker.  Errors: NO_MEMORY. */
 MUST_USE enum status gateway_limits_refresh(struct gateway *gw, bool at_start);
 /** Cheap: refresh when the key file changed. */
 void gateway_limits_look(struct gateway *gw);
+/** The call names a budget whose spent money is not known: may it wait?  stage_reserve_resume is
+ *  called then, when the books have answered or failed to. */
+bool gateway_limits_wait(struct gateway *gw, struct call *call, struct ledger_reservation *r);
+/** That wait is over; the call goes on with its reservation. */
+void stage_reserve_resume(struct call *call, struct ledger_reservation *r);
 
 /** A call has ended, or a state changed: look whether the loop may stop. */
 void gateway_check_stop(struct gateway *gw);

@@ -41,7 +41,7 @@ static const struct {
     {{"functions", 9}, FIELD_TOOLS},
     {{"continue_final_message", 22}, FIELD_CONTINUE},
     {{"add_generation_prompt", 21}, FIELD_CONTINUE},
-    {{"best_of", 7}, FIELD_GUARDED},
+    {{"best_of", 7}, FIELD_N},
     {{"instructions", 12}, FIELD_GUARDED},
     {{"metadata", 8}, FIELD_GUARDED},
     {{"service_tier", 12}, FIELD_GUARDED},
@@ -265,6 +265,44 @@ static enum status read_options(struct reader *r)
     return rc == E_CLOSED ? OK : rc;
 }
 
+/* Where it stands, and of how many prompts it is: a list of texts or of lists holds several, but
+ * only `prompt` is answered one by one.  Numbers are token ids. */
+static enum status read_prompt(struct reader *r, const char *name)
+{
+    struct splice *out = r->out;
+    struct json_scan *scan = &r->scan;
+    uint32_t n = 0;
+    enum json_kind kind;
+    struct str source;
+    size_t begin;
+    enum status rc = json_scan_kind(scan, &kind);
+
+    if (rc != OK) {
+        return rc;
+    }
+    begin = scan->at;
+    if (kind != JSON_ARRAY) {
+        rc = json_scan_skip(scan, NULL);
+    } else {
+        rc = json_scan_enter(scan);
+        while (rc == OK && (rc = json_scan_element(scan)) == OK) {
+            rc = json_scan_kind(scan, &kind);
+            out->has_token_ids |= rc == OK && (kind == JSON_DOUBLE || kind == JSON_ARRAY);
+            n += rc == OK && kind != JSON_DOUBLE;
+            rc = rc == OK ? json_scan_skip(scan, NULL) : rc;
+        }
+        rc = rc == E_CLOSED ? OK : rc;
+    }
+    source = str_slice(scan->text, begin, scan->at);
+    if (source.len > out->prompt_source.len) {
+        out->prompt_source = source;
+    }
+    if (n > out->n_prompts && strcmp(name, "prompt") == 0) {
+        out->n_prompts = n;
+    }
+    return rc;
+}
+
 static enum status read_field(struct reader *r, enum field field, const char *name)
 {
     struct splice *out = r->out;
@@ -284,19 +322,16 @@ static enum status read_field(struct reader *r, enum field field, const char *na
         out->max_tokens = count > out->max_tokens ? count : out->max_tokens;
         return rc;
     case FIELD_N:
-        rc = read_count(r, "n", &count);
+        rc = read_count(r, name, &count);
         if (rc == OK && count > N_MAX) {
-            return refuse(r, E_INVALID, "integer_above_max_value", "n",
-                          "Invalid 'n': integer above maximum value.");
+            chat_failure_set(r->failure, 400, "invalid_request_error", "integer_above_max_value",
+                             name, "Invalid '%s': integer above maximum value.", name);
+            return E_INVALID;
         }
-        out->n = count > 1 ? (uint32_t)count : 1;
+        out->n = count > out->n ? (uint32_t)count : out->n;
         return rc;
     case FIELD_PROMPT:
-        rc = json_scan_skip(&r->scan, &source);
-        if (source.len > out->prompt_source.len) {
-            out->prompt_source = source;
-        }
-        return rc;
+        return read_prompt(r, name);
     case FIELD_TOOLS:
         rc = json_scan_skip(&r->scan, &source);
         out->has_tools |= rc == OK && !str_eq(source, STR("null"));
@@ -331,7 +366,7 @@ static enum status walk(struct reader *r, struct json_scan_keys *keys)
     struct str key;
     enum status rc;
 
-    *r->out = (struct splice){.body = body, .n = 1};
+    *r->out = (struct splice){.body = body, .n = 1, .n_prompts = 1};
     r->failure->http_status = 0;
     json_scan_init(&r->scan, body, keys);
     rc = json_scan_kind(&r->scan, &kind);

@@ -30,7 +30,9 @@ struct splice {
     bool continues;                  // continue_final_message or add_generation_prompt is there
     bool has_tools;                  // tools or functions is neither absent nor null
     uint64_t max_tokens;             // completion ceiling asked for; 0: none
-    uint32_t n;                      // answers wanted, at least 1
+    uint32_t n;                      // answers made for each prompt (n, best_of), at least 1
+    uint32_t n_prompts;              // texts or token lists in `prompt`, at least 1
+    bool has_token_ids;              // the prompt is numbers, at least in part
     size_t object_at;                // behind the opening brace
     struct str options_source;       // value of stream_options; empty: absent
     size_t options_at;               // behind its brace

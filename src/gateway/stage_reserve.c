@@ -9,19 +9,24 @@
 
 #include <string.h>
 
-#define BYTES_PER_TOKEN 3              // of a prompt, so that the estimate is rather too high
+#define BYTES_PER_TOKEN 3              // of a body, so that the estimate is rather too high
+#define BYTES_PER_TOKEN_ID 2           // of a prompt of numbers: a digit and a comma
 #define COMPLETION_TOKENS_DEFAULT 4096 // ceiling of an answer whose request names none
 #define LEDGER_RETRY_S 5
 #define PROMISE_TOKENS 256 // told to the ledger ahead of a long answer
 
 /* --- estimates --- */
 
+/* Of the whole body: tools, schemas, instructions and fields that only the server there knows are
+ * prompt as well. */
 static uint32_t prompt_estimate(const struct call *call)
 {
-    const size_t bytes = call->splice.prompt_source.len > 0 ? call->splice.prompt_source.len
-                                                            : call->facts.body_bytes;
+    const uint64_t tokens =
+        call->facts.body_bytes /
+            (call->splice.has_token_ids ? BYTES_PER_TOKEN_ID : BYTES_PER_TOKEN) +
+        1;
 
-    return (uint32_t)(bytes / BYTES_PER_TOKEN + 1);
+    return tokens < UINT32_MAX ? (uint32_t)tokens : UINT32_MAX;
 }
 
 static uint32_t completion_ceiling(const struct call *call)
@@ -30,7 +35,8 @@ static uint32_t completion_ceiling(const struct call *call)
                                ? call->request.chat.sampling.max_tokens
                                : call->splice.max_tokens;
     const uint64_t each = asked > 0 ? asked : COMPLETION_TOKENS_DEFAULT;
-    const uint64_t n = call->splice.n > 0 ? call->splice.n : 1;
+    const uint64_t n_each = call->splice.n > 0 ? call->splice.n : 1;
+    const uint64_t n = n_each * (call->splice.n_prompts > 0 ? call->splice.n_prompts : 1);
 
     if (call->route->dialect == DIALECT_EMBEDDING) {
         return 0;
@@ -46,7 +52,7 @@ static const struct prices_row *price_at(struct call *call, const struct fleet_u
                        fleet_day(call->fleet, now_ms / 1000));
 }
 
-/* The first candidate names provider and model; the dearest one the amount. */
+/* The first candidate names provider and model; the dearest one amount and currency. */
 static void estimate(struct call *call, struct ledger_reservation *r)
 {
     const struct settings *s = call->fleet->settings;
@@ -65,10 +71,12 @@ static void estimate(struct call *call, struct ledger_reservation *r)
             if (first) {
                 r->provider = u->conf->provider;
                 r->model = fleet_model_there(u, call->request.chat.model);
-                r->currency = row == NULL ? (struct str){NULL, 0} : row->currency;
                 first = false;
             }
-            r->amount_nano = amount > r->amount_nano ? amount : r->amount_nano;
+            if (row != NULL && (r->currency.len == 0 || amount > r->amount_nano)) {
+                r->amount_nano = amount;
+                r->currency = row->currency;
+            }
         }
     }
 }
@@ -100,15 +108,40 @@ static void add_subject(struct call *call, struct limits_claim *claim, const cha
     }
 }
 
-static enum stage_verdict refuse_limit(struct call *call, const struct limits_state *state)
+/* No wait helps: no Retry-After, and what would help instead. */
+static enum stage_verdict refuse_for_good(struct call *call, const struct limits_state *state,
+                                          const struct limits_claim *claim)
 {
-    const uint64_t wait_ms = state->retry_after_ms;
+    struct chat_failure f;
+
+    call->retry_after_s = 0;
+    if (state->refused == LIMITS_TOKENS) {
+        chat_failure_set(&f, 429, "tokens", "rate_limit_exceeded", NULL,
+                         "Request too large for %.*s on tokens per min (TPM): Limit %llu, "
+                         "Requested %llu. Set 'max_tokens' (without it an answer counts as %u "
+                         "tokens) or send a shorter request.",
+                         STR_ARG(state->subject), (unsigned long long)state->limit_tokens,
+                         (unsigned long long)claim->tokens, COMPLETION_TOKENS_DEFAULT);
+    } else {
+        chat_failure_set(&f, 429, "insufficient_quota", "insufficient_quota", NULL,
+                         "The budget of %.*s is spent, or too small for this request. Ask for a "
+                         "larger budget, or set a smaller 'max_tokens'.",
+                         STR_ARG(state->subject));
+    }
+    return call_refuse_with(call, &f);
+}
+
+static enum stage_verdict refuse_limit(struct call *call, const struct limits_state *state,
+                                       const struct limits_claim *claim)
+{
     struct chat_failure f;
 
     call->cause = CAUSE_LIMITED;
     metrics_add(call->gw->meters.limited[state->refused], 1);
-    call->retry_after_s = (uint32_t)((wait_ms + 999) / 1000);
-    call->retry_after_s = call->retry_after_s == 0 ? 1 : call->retry_after_s;
+    if (state->retry_after_ms == 0) {
+        return refuse_for_good(call, state, claim);
+    }
+    call->retry_after_s = (uint32_t)((state->retry_after_ms + 999) / 1000);
     switch (state->refused) {
     case LIMITS_MONEY:
         chat_failure_set(
@@ -143,6 +176,45 @@ static enum stage_verdict refuse_limit(struct call *call, const struct limits_st
     return call_refuse_with(call, &f);
 }
 
+/* A budget of which nobody knows how much is left is not spent from. */
+static enum stage_verdict refuse_unknown(struct call *call, struct str name)
+{
+    struct chat_failure f;
+
+    call->retry_after_s = 1;
+    chat_failure_set(&f, 503, "server_error", "budget_unknown", NULL,
+                     "What was spent of the budget of %.*s cannot be read at the moment, so the "
+                     "request was not sent. Try again later.",
+                     STR_ARG(name));
+    return call_refuse_with(call, &f);
+}
+
+/* Does any budget that this call may spend from await the books? */
+static bool awaits_books(struct call *call)
+{
+    const struct settings *s = call->fleet->settings;
+    struct limits_claim claim = {0};
+    bool found = false;
+
+    add_subject(call, &claim, "key:", call->caller.key_id);
+    add_subject(call, &claim, "team:", call->caller.team);
+    add_subject(call, &claim, "model:", call->request.chat.model);
+    for (uint32_t i = 0; i < claim.n_subjects; i++) {
+        found |= limits_awaits(call->gw->limits, claim.subjects[i]);
+    }
+    for (uint32_t i = 0; i < call->decision->n_pools && !found; i++) {
+        const struct settings_pool *pool = &s->pools[call->decision->pools[i]];
+
+        for (uint32_t k = 0; k < pool->n_members && !found; k++) {
+            claim.n_subjects = 0;
+            add_subject(call, &claim,
+                        "provider:", s->upstreams[pool->members[k].upstream].provider);
+            found = claim.n_subjects > 0 && limits_awaits(call->gw->limits, claim.subjects[0]);
+        }
+    }
+    return found;
+}
+
 static enum stage_verdict claim_limits(struct call *call, const struct ledger_reservation *r)
 {
     struct limits_claim *claim = arena_zalloc(call->arena, 1, sizeof(*claim));
@@ -161,7 +233,10 @@ static enum stage_verdict claim_limits(struct call *call, const struct ledger_re
     rc = limits_reserve(call->gw->limits, claim, r->time_ms, state);
     call->limits = state;
     if (rc == E_LIMIT) {
-        return refuse_limit(call, state);
+        return refuse_limit(call, state, claim);
+    }
+    if (rc == E_BUSY) {
+        return refuse_unknown(call, state->subject);
     }
     if (rc != OK) {
         return call_unavailable(call, "server_is_overloaded", 1,
@@ -192,7 +267,10 @@ enum status stage_reserve_provider(struct call *call, const struct fleet_upstrea
     rc = limits_reserve(call->gw->limits, claim, now_ms, state);
     *ret_taken = rc == OK;
     if (rc == E_LIMIT) {
-        (void)refuse_limit(call, state);
+        (void)refuse_limit(call, state, claim);
+    } else if (rc == E_BUSY) {
+        (void)refuse_unknown(call, state->subject);
+        rc = E_LIMIT; // of no use now, like one that is spent
     }
     return rc;
 }
@@ -220,6 +298,26 @@ static enum stage_verdict tell_ledger(struct call *call, struct ledger_reservati
                             "sent. Try again later.");
 }
 
+static enum stage_verdict reserve(struct call *call, struct ledger_reservation *r)
+{
+    if (call->gw->has_limits && claim_limits(call, r) == STAGE_STOP) {
+        return STAGE_STOP;
+    }
+    return call->gw->ledger == NULL ? STAGE_NEXT : tell_ledger(call, r);
+}
+
+void stage_reserve_resume(struct call *call, struct ledger_reservation *r)
+{
+    if (call->cause != CAUSE_DONE) { // the client left, or the gateway stops
+        if (call->cause != CAUSE_CLIENT_GONE) {
+            call_explain_abort(call);
+        }
+        pipeline_resume(call, STAGE_STOP);
+        return;
+    }
+    pipeline_resume(call, reserve(call, r));
+}
+
 enum stage_verdict stage_reserve(struct call *call)
 {
     struct ledger_reservation *r;
@@ -242,10 +340,10 @@ enum stage_verdict stage_reserve(struct call *call)
     r->price_version = call->fleet->settings->prices.version;
     r->time_ms = kontor_clock_system.unix_ms(NULL);
     estimate(call, r);
-    if (call->gw->has_limits && claim_limits(call, r) == STAGE_STOP) {
-        return STAGE_STOP;
+    if (call->gw->limits_awaited && awaits_books(call) && gateway_limits_wait(call->gw, call, r)) {
+        return STAGE_WAIT;
     }
-    return call->gw->ledger == NULL ? STAGE_NEXT : tell_ledger(call, r);
+    return reserve(call, r);
 }
 
 /* --- settling --- */
@@ -391,10 +489,11 @@ void stage_reserve_promise(struct call *call, uint32_t n_tokens)
         return;
     }
     promised = needed + PROMISE_TOKENS;
-    call->promised_tokens = promised < r->completion_tokens ? (uint32_t)promised : UINT32_MAX;
-    if (call->promised_tokens == UINT32_MAX) {
-        promised = r->completion_tokens; // the reservation itself
+    if (needed <= r->completion_tokens && promised > r->completion_tokens) {
+        promised = r->completion_tokens; // more comes only from servers that ignore the ceiling
     }
+    promised = promised < UINT32_MAX ? promised : UINT32_MAX;
+    call->promised_tokens = (uint32_t)promised;
     usage.prompt_tokens = r->prompt_tokens;
     usage.completion_tokens = (uint32_t)promised;
     row = call->server == NULL ? NULL : price_at(call, call->server, r->time_ms);

@@ -9,7 +9,7 @@
  * After a crash ledger_open replays the journal: settled entries are inserted (idempotent by
  * request id and time of the reservation), reservations without one become rows marked estimated,
  * cause "lost".  Their amount is what the last ledger_progress promised not to exceed, without one
- * the whole reservation: never less than was relayed, never more than was reserved.  A crash at any
+ * the whole reservation: never less than was relayed.  A crash at any
  * point loses and doubles nothing.  One process writes: a lock file says who.  docs/ledger.md.
  *
  * Times in records are what the caller says; the ledger itself looks at the monotonic clock only.
@@ -93,9 +93,9 @@ MUST_USE enum status ledger_reserve(struct ledger *l, const struct ledger_reserv
  * Promise, *before* relaying, that no more than this will have been relayed until the next promise:
  * tightens what a crash books for a long answer.  A gateway promises some hundred tokens ahead.
  *
- * completion_tokens, amount_nano   totals of the request; values over the reservation count as it
- * Errors: IO (the promise does not hold: do not relay beyond the one before, or accept that a crash
- * books too little), NOT_FOUND (not reserved).
+ * completion_tokens, amount_nano   totals of the request; over the reservation where a server sends
+ * more Errors: IO (the promise does not hold: do not relay beyond the one before, or accept that a
+ * crash books too little), NOT_FOUND (not reserved).
  */
 MUST_USE enum status ledger_progress(struct ledger *l, struct str request_id,
                                      uint32_t completion_tokens, int64_t amount_nano,

@@ -189,10 +189,8 @@ static void estimate(const struct open *o, struct ledger_entry *e)
     e->usage.prompt_tokens = r->prompt_tokens;
     e->usage.completion_tokens = r->completion_tokens;
     e->cost_nano = r->amount_nano;
-    if (o->promised && o->amount_nano < r->amount_nano) {
+    if (o->promised) {
         e->cost_nano = o->amount_nano;
-    }
-    if (o->promised && o->completion_tokens < r->completion_tokens) {
         e->usage.completion_tokens = o->completion_tokens;
     }
     e->estimated = true;

@@ -24,7 +24,9 @@ struct money {
     int64_t spent;
     int64_t before_period;
     int64_t before_spent;
-    int64_t reserved; // open claims, whatever the period
+    int64_t reserved;  // open claims, whatever the period
+    bool known;        // `spent` began with what the books say
+    int64_t meanwhile; // spent since they were asked
 };
 
 struct rule {
@@ -50,6 +52,7 @@ struct table {
 struct limits {
     const struct kontor_clock *clock; // set before use
     uint64_t seed;                    // immutable
+    bool has_books;                   // set before use
     pthread_mutex_t lock;             // guards everything below
     struct table table;
     uint64_t generation;
@@ -325,6 +328,53 @@ void limits_set_clock(struct limits *l, const struct kontor_clock *clock)
     l->clock = clock;
 }
 
+void limits_await_books(struct limits *l)
+{
+    l->has_books = true;
+}
+
+static bool awaits(const struct limits *l, const struct rule *r)
+{
+    return l->has_books && r->limits.money_nano != 0 && !r->money.known;
+}
+
+bool limits_awaits(struct limits *l, struct str subject)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&l->lock);
+    for (struct rule *r = first_rule(l, subject); r != NULL; r = next_rule(r)) {
+        found |= awaits(l, r);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return found;
+}
+
+uint32_t limits_awaited(struct limits *l, struct limits_rule *rules, uint32_t n)
+{
+    uint32_t n_awaited = 0;
+
+    pthread_mutex_lock(&l->lock);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct limits_rule rule = rules[i];
+        bool found = false;
+
+        for (struct rule *r = first_rule(l, rule.subject); r != NULL && rule.money_nano != 0;
+             r = next_rule(r)) {
+            if (r->limits.period == rule.period && awaits(l, r)) {
+                r->money.meanwhile = 0;
+                found = true;
+            }
+        }
+        if (found) {
+            rules[i] = rules[n_awaited];
+            rules[n_awaited++] = rule;
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    return n_awaited;
+}
+
 static void keep_counters(struct limits *l, struct rule *fresh)
 {
     for (struct rule *old = first_rule(l, fresh->limits.subject); old != NULL;
@@ -454,6 +504,7 @@ enum status limits_reserve(struct limits *l, struct limits_claim *claim, int64_t
     struct limits_state s = {.refused = LIMITS_NONE};
     int64_t money = claim->money_nano < 0 ? 0 : claim->money_nano;
     uint64_t now_ns = kontor_clock_now_ns(l->clock);
+    bool busy = false; // a budget is not known yet
 
     CHECK(claim->n_subjects <= LIMITS_SUBJECTS_MAX);
     pthread_mutex_lock(&l->lock);
@@ -462,18 +513,19 @@ enum status limits_reserve(struct limits *l, struct limits_claim *claim, int64_t
             window_advance(&r->requests, now_ns);
             window_advance(&r->tokens, now_ns);
             money_at(r, now_ms);
-            if (s.refused == LIMITS_NONE) {
+            if (s.refused == LIMITS_NONE && !busy) {
                 s.subject = claim->subjects[i];
+                busy = awaits(l, r);
                 look(r, claim->tokens, money, now_ns, now_ms, &s);
             }
         }
     }
-    if (s.refused == LIMITS_NONE) {
+    if (s.refused == LIMITS_NONE && !busy) {
         s.subject = (struct str){NULL, 0};
     }
     for (uint32_t i = 0; i < claim->n_subjects; i++) {
         for (struct rule *r = claim_rules(l, claim, i); r != NULL; r = next_rule(r)) {
-            if (s.refused == LIMITS_NONE) {
+            if (s.refused == LIMITS_NONE && !busy) {
                 take(r, claim, money);
             }
             show(r, now_ns, &s);
@@ -483,11 +535,22 @@ enum status limits_reserve(struct limits *l, struct limits_claim *claim, int64_t
     claim->generation = l->generation;
     pthread_mutex_unlock(&l->lock);
     *ret_state = s;
-    return s.refused == LIMITS_NONE ? OK : E_LIMIT;
+    if (s.refused != LIMITS_NONE) {
+        return E_LIMIT;
+    }
+    return busy ? E_BUSY : OK;
 }
 
-static void give_back(struct rule *r, const struct limits_claim *claim, uint64_t used_tokens,
-                      int64_t used_nano)
+static void spend(const struct limits *l, struct rule *r, int64_t used_nano)
+{
+    int64_t money = used_nano < 0 ? 0 : used_nano;
+
+    r->money.spent = plus(r->money.spent, money);
+    r->money.meanwhile = plus(r->money.meanwhile, awaits(l, r) ? money : 0);
+}
+
+static void give_back(const struct limits *l, struct rule *r, const struct limits_claim *claim,
+                      uint64_t used_tokens, int64_t used_nano)
 {
     int64_t money = claim->money_nano < 0 ? 0 : claim->money_nano;
 
@@ -499,7 +562,7 @@ static void give_back(struct rule *r, const struct limits_claim *claim, uint64_t
     CHECK(r->parallel > 0);
     r->parallel--;
     r->money.reserved = r->money.reserved > money ? r->money.reserved - money : 0;
-    r->money.spent = plus(r->money.spent, used_nano < 0 ? 0 : used_nano);
+    spend(l, r, used_nano);
 }
 
 void limits_settle(struct limits *l, const struct limits_claim *claim, uint64_t used_tokens,
@@ -510,12 +573,15 @@ void limits_settle(struct limits *l, const struct limits_claim *claim, uint64_t 
     pthread_mutex_lock(&l->lock);
     for (uint32_t i = 0; i < claim->n_subjects; i++) {
         for (struct rule *r = claim_rules(l, claim, i); r != NULL; r = next_rule(r)) {
+            money_at(r, now_ms);
             if (r->generation > claim->generation) {
+                if (l->has_books) {
+                    spend(l, r, used_nano);
+                }
                 continue;
             }
             window_advance(&r->tokens, now_ns);
-            money_at(r, now_ms);
-            give_back(r, claim, used_tokens, used_nano);
+            give_back(l, r, claim, used_tokens, used_nano);
         }
     }
     pthread_mutex_unlock(&l->lock);
@@ -528,7 +594,8 @@ void limits_preload(struct limits *l, struct str subject, enum limits_period per
     for (struct rule *r = first_rule(l, subject); r != NULL; r = next_rule(r)) {
         if (r->limits.period == period) {
             money_at(r, now_ms);
-            r->money.spent = spent_nano;
+            r->money.spent = plus(spent_nano, r->money.meanwhile);
+            r->money.known = true;
         }
     }
     pthread_mutex_unlock(&l->lock);

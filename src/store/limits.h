@@ -65,23 +65,33 @@ MUST_USE enum status limits_create(struct limits **ret_limits);
 void limits_destroy(struct limits *l);
 /** Tests: another clock for the minutes.  Before the first reserve. */
 void limits_set_clock(struct limits *l, const struct kontor_clock *clock);
+/** Before the first configure: books know what was spent.  From then on a money limit that has no
+ *  counters to keep refuses with E_BUSY until limits_preload has said what they know. */
+void limits_await_books(struct limits *l);
+/** Move the rules among rules[n] that await limits_preload to the front and return how many they
+ *  are.  What is settled from now on is added to what limits_preload will say. */
+uint32_t limits_awaited(struct limits *l, struct limits_rule *rules, uint32_t n);
+/** Does a rule of the subject await limits_preload? */
+bool limits_awaits(struct limits *l, struct str subject);
 /** First millisecond of the period that holds `now_ms` (unix, UTC); INT64_MIN for LIMITS_TOTAL. */
 int64_t limits_period_start(enum limits_period period, int64_t now_ms);
 /** Replace all rules; counters of rules whose subject and period stay are kept.
  *  Errors: NO_MEMORY (nothing changed). */
 MUST_USE enum status limits_configure(struct limits *l, const struct limits_rule *rules,
                                       uint32_t n_rules);
-/** Take all or nothing; ret_state is filled in both cases.  Errors: LIMIT (ret_state says which).
+/** Take all or nothing; ret_state is filled in all cases.  Errors: LIMIT (ret_state says which),
+ *  BUSY (a rule of ret_state->subject awaits limits_preload).
  *  now_ms: unix, for money.  A subject that has no rule passes. */
 MUST_USE enum status limits_reserve(struct limits *l, struct limits_claim *claim, int64_t now_ms,
                                     struct limits_state *ret_state);
 /** Give back the claim and book what was used; exactly once per successful reserve.  Tokens not
  *  used are free at once, tokens over the claim count from now; rules that came after the reserve
- *  are not touched. */
+ *  are not touched, but for their money with limits_await_books. */
 void limits_settle(struct limits *l, const struct limits_claim *claim, uint64_t used_tokens,
                    int64_t used_nano, int64_t now_ms);
-/** Money that a subject spent in the period that holds `now_ms`, read back from the ledger at start
- *  (ledger_spent); replaces what was counted.  Nothing happens without such a rule. */
+/** Money that a subject spent in the period that holds `now_ms`, read back from the ledger
+ *  (ledger_spent); replaces what was counted before limits_awaited.  Nothing happens without such a
+ *  rule. */
 void limits_preload(struct limits *l, struct str subject, enum limits_period period,
                     int64_t spent_nano, int64_t now_ms);
 

@@ -88,6 +88,69 @@ def requests_per_minute_are_limited_with_the_fields_of_openai():
 
 
 @test
+def what_never_passes_is_not_told_to_wait():
+    more = {"limits": [{"subject": f"model:{MODEL}", "tokens_per_minute": 1000},
+                       {"subject": "provider:a", "money": "0.000300", "period": "total"}]}
+    with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
+        reply = gw.ask()
+        expect((reply.status, reply.json()["error"]["code"]), (429, "rate_limit_exceeded"))
+        expect_true("retry-after" not in reply.headers, "waiting does not help")
+        expect_in("Limit 1000, Requested 41", reply.text)
+        reply = gw.ask(max_tokens=500)
+        expect((reply.status, reply.json()["error"]["code"]), (429, "insufficient_quota"))
+        expect_true("retry-after" not in reply.headers, "waiting does not help")
+        expect(gw.ask(max_tokens=1).status, 200)
+        reply = gw.ask(max_tokens=960)
+        expect((reply.status, reply.json()["error"]["code"]), (429, "rate_limit_exceeded"))
+        expect_true(int(reply.headers["retry-after"]) >= 1, "the minute ends")
+
+
+@test
+def everything_that_is_prompt_or_answer_is_reserved():
+    more = {"limits": [{"subject": f"model:{MODEL}", "tokens_per_minute": 10_000}]}
+    big = "x" * 60_000
+    ids = [7] * 15_000
+    with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
+        for fields in ({"tools": [{"type": "function", "function": {"name": "f", "description": big}}]},
+                       {"functions": [{"name": "f", "description": big}]},
+                       {"response_format": {"type": "json_schema", "json_schema": {"name": big}}},
+                       {"n": 200}, {"best_of": 200}, {"n": 3, "best_of": 200}):
+            expect(gw.ask(max_tokens=100, **fields).status, 429, f"{fields}"[:80])
+        reply = gw.post("/v1/messages", {"model": MODEL, "max_tokens": 1, "messages": [], "system": big})
+        expect(reply.status, 429, "system")
+        for prompt in (["a"] * 200, [[1, 2]] * 200, ids):
+            reply = gw.post("/v1/completions", {"model": MODEL, "prompt": prompt, "max_tokens": 100})
+            expect(reply.status, 429, f"{prompt}"[:80])
+        expect(up.requests, [])
+        expect(gw.ask(max_tokens=100, n=10).status, 200)
+
+
+@test
+def what_a_server_does_not_report_is_estimated_from_the_whole_body():
+    with MockUpstream() as up, Gateway({"a": up.url}) as gw:
+        up.plan(usage="none")
+        gw.stream_bytes(tools=[{"type": "function", "function": {"name": "f", "description": "x" * 60_000}}])
+        row = gw.rows(1)[0]
+        expect((row["estimated"], row["completion_tokens"]), (1, 3))
+        expect_true(row["prompt_tokens"] >= 20_000, row["prompt_tokens"])
+
+
+@test
+def a_killed_gateway_books_what_was_relayed_beyond_the_ceiling():
+    with MockUpstream() as up, Gateway({"a": up.url}) as gw:
+        up.plan(words=["w "] * 5000, event_delay_s=0.001)
+        with gw.open_stream(max_tokens=10) as stream:
+            n = sum(1 for _ in zip(range(600), stream))
+            gw.process.kill()
+            gw.process.wait()
+        gw.start()
+        row = gw.rows(1)[0]
+        expect((n, row["cause"], row["estimated"]), (600, "lost", 1))
+        expect_true(row["completion_tokens"] >= 598, row["completion_tokens"])
+        expect_true(row["cost_nano"] >= 598 * 2000, row["cost_nano"])
+
+
+@test
 def parallel_requests_are_limited_and_places_come_back():
     more = {"limits": [{"subject": f"model:{MODEL}", "parallel": 2}]}
     with MockUpstream() as up, Gateway({"a": up.url}, more=more) as gw:
@@ -100,8 +163,8 @@ def parallel_requests_are_limited_and_places_come_back():
 
 @test
 def a_budget_ends_and_the_other_provider_takes_over():
-    # an answer costs 9 * 1000 + 3 * 2000 = 15000 nano-dollars; reserved are about 209000
-    more = {"limits": [{"subject": "provider:a", "money": "0.000230", "period": "day"}]}
+    # an answer costs 9 * 1000 + 3 * 2000 = 15000 nano-dollars; reserved are about 233000
+    more = {"limits": [{"subject": "provider:a", "money": "0.000255", "period": "day"}]}
     with MockUpstream() as a, MockUpstream() as b, Gateway({"a": a.url, "b": b.url}, more=more) as gw:
         seen = [gw.ask(max_tokens=100).headers["x-kontor-provider"] for _ in range(5)]
         expect(seen[0], "a")
@@ -128,6 +191,64 @@ def a_budget_of_a_team_is_read_back_from_the_books():
         gw.start()
         expect(gw.ask(headers=bearer(key), max_tokens=90).status, 429)
         expect(len(up.requests), n)
+
+
+def budget(subject, money, period="day"):
+    return {"limits": [{"subject": subject, "money": money, "period": period}]}
+
+
+@test
+def a_budget_that_comes_later_begins_with_what_was_spent():
+    with MockUpstream() as up:
+        upstreams = {"a": up.url}
+        with Gateway(upstreams) as gw:
+            for _ in range(3):
+                expect(gw.ask(max_tokens=1).status, 200)  # 15000 nano-dollars each
+            for subject in (f"model:{MODEL}", "provider:a"):
+                gw.reconfigure(upstreams, {})
+                gw.reconfigure(upstreams, budget(subject, "0.000060"))
+                expect(gw.ask(max_tokens=1).status, 429, f"{subject}: reserved are about 35000")
+                gw.reconfigure(upstreams, budget(subject, "0.000060", "month"))
+                expect(gw.ask(max_tokens=1).status, 429, "another period")
+            gw.reconfigure(upstreams, budget(f"model:{MODEL}", "0.000100"))
+            expect(gw.ask(max_tokens=1).status, 200)
+            expect(len(up.requests), 4)
+
+
+@test
+def a_key_that_gets_a_budget_later_may_be_used_at_once():
+    with MockUpstream() as up, Gateway({"a": up.url}, more=KEYS) as gw:
+        first = make_key(gw, "--team", "risk")
+        wait_until(lambda: gw.get("/v1/models", bearer(first)).status == 200, "works")
+        expect(gw.ask(headers=bearer(first)).status, 200)
+        key = make_key(gw, "--team", "risk", "--money", "1")
+        seen = []
+
+        def asked():
+            seen.append(gw.ask(headers=bearer(key)).status)
+            return seen[-1] == 200
+
+        wait_until(asked, "the new key works")
+        expect(set(seen[:-1]) - {401}, set(), "never 503")
+
+
+@test
+def a_budget_that_cannot_be_read_is_not_spent_from():
+    with MockUpstream() as a, MockUpstream() as b:
+        upstreams = {"a": a.url, "b": b.url}
+        with Gateway(upstreams) as gw:
+            expect(gw.ask().status, 200)
+            gw.rows(1)
+            database, away = gw.state / "ledger.db", gw.state / "ledger.away"
+            database.rename(away)
+            gw.reconfigure(upstreams, budget("provider:a", "1"))
+            expect(gw.ask().headers["x-kontor-provider"], "b", "the other one has no budget")
+            gw.reconfigure(upstreams, budget(f"model:{MODEL}", "1"))
+            reply = gw.ask()
+            expect((reply.status, reply.json()["error"]["code"]), (503, "budget_unknown"))
+            expect_in("budgets_not_read", gw.log())
+            away.rename(database)
+            wait_until(lambda: gw.ask().status == 200, "the budget is read", 10)
 
 
 @test

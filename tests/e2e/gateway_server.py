@@ -65,6 +65,13 @@ class Gateway(Server):
             if report in log:
                 raise AssertionError(log[log.index(report):][:4000])
 
+    def reconfigure(self, upstreams, more):
+        """Write other settings and have them read; returns when they are in force."""
+        before = self.log().count("config_reloaded")
+        self.config.write_text(self.compose(upstreams, None, None, more))
+        self.hangup()
+        wait_until(lambda: self.log().count("config_reloaded") > before, "the reload")
+
     def hangup(self):
         os.kill(self.process.pid, signal.SIGHUP)
 

@@ -361,12 +361,65 @@ TEST(faults_of_listeners_auth_limits_and_prices)
          "f:6:5: error: a second price of own, model m, from 2026-01-01\n"},
         {BASE "limits: [{subject: team:x, money: '5'}]\n",
          "f:1:20: warning: no price of provider own is known: requests to upstream u count as "
-         "free\n"},
+         "free\n"
+         "f:4:28: warning: money: without state_dir there is no ledger: the budget of team:x "
+         "begins at zero with every start\n"},
         {BASE "prices: [{provider: x, model: m, input: 1, output: 1, valid_from: 2026-01-01, "
               "source: x}]\n",
          "f:1:20: warning: no price of provider own is known: requests to upstream u count as "
          "free\n"
          "f:4:21: warning: provider: no upstream has the provider x\n"},
+    };
+
+    EXPECT_REPORTS(cases);
+}
+
+/* Two providers, one model that both answer (the second one under another name), and one that only
+ * the first one has. */
+#define TWO                                                                                        \
+    "upstreams:\n"                                                                                 \
+    "  - {name: u, url: http://127.0.0.1:1/v1, provider: a}\n"                                     \
+    "  - {name: v, url: http://127.0.0.1:2/v1, provider: b, models: {m: there}}\n"                 \
+    "  - {name: w, url: http://127.0.0.1:3/v1, provider: b, models: {m: there}}\n"                 \
+    "pools: [{name: p, members: [u]}, {name: q, members: [v, w]}]\n"                               \
+    "models: [{name: m, pools: [p, q]}, {name: n, pools: [p]}]\n"
+
+#define PRICE(provider, model, currency)                                                           \
+    "  - {provider: " provider ", model: " model ", currency: " currency                           \
+    ", input: 1, output: 1, valid_from: 2026-01-01, source: x}\n"
+
+TEST(models_without_a_price_are_named)
+{
+    static const struct fault_case cases[] = {
+        {TWO "prices:\n" PRICE("a", "'*'", "USD") PRICE("b", "there", "USD"), ""},
+        {TWO "prices:\n" PRICE("a", "m", "USD") PRICE("b", "m", "USD"),
+         "f:6:17: warning: no price of model there at provider b is known: requests for m to "
+         "upstream v count as free\n"
+         "f:6:43: warning: no price of model n at provider a is known: requests for n to upstream "
+         "u count as free\n"},
+    };
+
+    EXPECT_REPORTS(cases);
+}
+
+#define MIXED TWO "prices:\n" PRICE("a", "'*'", "USD") PRICE("b", "'*'", "CNY") "state_dir: s\n"
+#define REFUSED(subject)                                                                           \
+    "error: money: a budget counts one currency, but of what " subject                             \
+    " may use, provider a is priced in USD and b in CNY; write all prices in one\n"
+
+TEST(budgets_over_several_currencies_are_refused)
+{
+    static const struct fault_case cases[] = {
+        {MIXED, ""},
+        {MIXED "limits: [{subject: team:x, parallel: 5}]\n", ""},
+        {MIXED "limits: [{subject: provider:b, money: '5'}]\n", ""},
+        {MIXED "limits: [{subject: model:n, money: '5'}]\n", ""},
+        {MIXED "limits: [{subject: team:x, money: '5'}]\n", "f:11:35: " REFUSED("team:x")},
+        {MIXED "limits: [{subject: key:k_1, money: '5'}]\n", "f:11:36: " REFUSED("key:k_1")},
+        {MIXED "limits: [{subject: model:m, money: '5'}]\n", "f:11:36: " REFUSED("model:m")},
+        {MIXED "auth: {keys_file: k}\n",
+         "f:7:1: warning: prices are in USD and CNY: a budget of a key adds them up as if they "
+         "were one currency\n"},
     };
 
     EXPECT_REPORTS(cases);

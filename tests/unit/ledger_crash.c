@@ -153,12 +153,13 @@ static void relay(struct ledger *l, uint32_t thread, struct call *c, uint64_t *s
 
     next = next < w->ceiling ? next : w->ceiling;
     if (next > c->promised) {
+        int64_t ahead = next + AHEAD < w->ceiling ? next + AHEAD : w->ceiling;
+
         make_id(id, plan.round, thread, c->number);
-        if (ledger_progress(l, str_from_c(id), (uint32_t)(next + AHEAD),
-                            (next + AHEAD) * TOKEN_NANO, NULL) != OK) {
+        if (ledger_progress(l, str_from_c(id), (uint32_t)ahead, ahead * TOKEN_NANO, NULL) != OK) {
             return; // not promised: not relayed
         }
-        c->promised = next + AHEAD;
+        c->promised = ahead;
     }
     w->relayed = next;
 }

@@ -284,6 +284,46 @@ TEST(configure_keeps_what_stays)
     limits_destroy(l);
 }
 
+TEST(a_budget_waits_for_the_books)
+{
+    struct limits_rule rules[] = {
+        {.subject = STR("key:a"), .parallel = 9},
+        {.subject = STR("key:b"), .money_nano = 100, .period = LIMITS_DAY},
+        {.subject = STR("key:a"), .money_nano = 100, .period = LIMITS_DAY},
+    };
+    struct limits *l = NULL;
+    struct limits_claim early = claim_of("key:b", 0, 10);
+    struct limits_claim c = claim_of("key:b", 0, 40);
+    struct limits_state s;
+
+    EXPECT_OK(limits_create(&l));
+    limits_await_books(l);
+    EXPECT_OK(limits_configure(l, rules, 1));
+    EXPECT_OK(limits_reserve(l, &early, NOON, &s));
+    EXPECT_FALSE(limits_awaits(l, STR("key:a")));
+    EXPECT_OK(limits_configure(l, rules, 3));
+    EXPECT_TRUE(limits_awaits(l, STR("key:a")) && limits_awaits(l, STR("key:b")));
+    EXPECT_STATUS(limits_reserve(l, &c, NOON, &s), E_BUSY);
+    EXPECT_EQ_STR(s.subject, STR("key:b"));
+    EXPECT_EQ_U32(limits_awaited(l, rules, 2), 1);
+    EXPECT_EQ_STR(rules[0].subject, STR("key:b"));
+    limits_settle(l, &early, 0, 11, NOON); // while the books are read
+    limits_preload(l, STR("key:b"), LIMITS_DAY, 50, NOON);
+    EXPECT_FALSE(limits_awaits(l, STR("key:b")));
+    EXPECT_STATUS(limits_reserve(l, &c, NOON, &s), E_LIMIT); // 50 + 11 + 40
+    c.money_nano = 39;
+    EXPECT_OK(limits_reserve(l, &c, NOON, &s));
+    EXPECT_OK(limits_configure(l, rules, 1)); // stays, with its counters
+    EXPECT_FALSE(limits_awaits(l, STR("key:b")));
+    limits_settle(l, &c, 0, 39, NOON);
+    c.money_nano = 1;
+    EXPECT_STATUS(limits_reserve(l, &c, NOON, &s), E_LIMIT);
+    rules[0].period = LIMITS_MONTH;
+    EXPECT_OK(limits_configure(l, rules, 1));
+    EXPECT_STATUS(limits_reserve(l, &c, NOON, &s), E_BUSY);
+    limits_destroy(l);
+}
+
 /* --- against a slow reference --------------------------------------------------------------- */
 
 #define N_RULES 6

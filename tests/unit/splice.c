@@ -52,6 +52,29 @@ TEST(fields_are_found_and_the_rest_passes)
     EXPECT_EQ_STR(joined((struct str){NULL, 0}, false), body);
 }
 
+static void expect_answers(const char *body, uint32_t n, uint32_t n_prompts, bool has_token_ids)
+{
+    EXPECT_OK(read_body(str_from_c(body)));
+    EXPECT_EQ_U32(splice.n, n);
+    EXPECT_EQ_U32(splice.n_prompts, n_prompts);
+    EXPECT_EQ_INT(splice.has_token_ids, has_token_ids);
+}
+
+TEST(answers_and_prompts_are_counted)
+{
+    expect_answers("{}", 1, 1, false);
+    expect_answers("{\"n\":0,\"best_of\":null}", 1, 1, false);
+    expect_answers("{\"n\":2,\"best_of\":7}", 7, 1, false);
+    expect_answers("{\"best_of\":7.0,\"n\":9}", 9, 1, false);
+    expect_answers("{\"prompt\":\"a\"}", 1, 1, false);
+    expect_answers("{\"prompt\":[]}", 1, 1, false);
+    expect_answers("{\"prompt\":[\"a\",\"b\" , \"c\"]}", 1, 3, false);
+    expect_answers("{\"prompt\":[1,22,3]}", 1, 1, true);
+    expect_answers("{\"prompt\":[[1,2],[3]]}", 1, 2, true);
+    expect_answers("{\"input\":[[1,2],[3]]}", 1, 1, true);
+    expect_answers("{\"messages\":[{\"a\":[1]},{\"a\":2}],\"prompt\":null}", 1, 1, false);
+}
+
 TEST(only_spans_are_replaced)
 {
     EXPECT_OK(read_body(STR("{\"a\":1e2,\"model\":\"m\",\"stream\":true}")));
@@ -120,6 +143,8 @@ TEST(what_two_readers_could_understand_differently_is_refused)
     expect_refused("{\"stream\":\"true\"}", "'stream'");
     expect_refused("{\"n\":-1}", "'n'");
     expect_refused("{\"n\":99999}", "'n'");
+    expect_refused("{\"best_of\":99999}", "'best_of'");
+    expect_refused("{\"prompt\":[1,{\"a\":1,\"a\":2}]}", "twice");
     expect_refused("{\"max_tokens\":[]}", "'max_tokens'");
     expect_refused("", "JSON");
 }
