@@ -66,6 +66,7 @@ upstreams:
     url: http://127.0.0.1:{upstream}/v1
     provider: own
     region: de
+    health: {{path: none}} # the upstream is there during a case only
 pools:
   - {{name: p, members: [u], ceiling: private, region: de}}
 models:

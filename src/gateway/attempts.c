@@ -129,7 +129,8 @@ static enum status start_local(struct call *call, const struct attempts_choice *
     struct attempts *t = call->attempts;
     enum status rc = OK;
 
-    call->failure = NULL;
+    call->failure = NULL; // of candidates before
+    call->passed_status = 0;
     call->cause = CAUSE_DONE;
     if (call->gw->engine == NULL) {
         (void)call_unavailable(call, "model_loading", 5,
@@ -414,7 +415,13 @@ void attempts_failed(struct attempt *a, const struct attempt_failure *failure)
     }
     leave(a);
     if (f.fault == ATTEMPT_FAULT_REFUSED && f.http_status != 404 && f.http_status != 408) {
-        call->cause = CAUSE_REFUSED; // the request itself is at fault: the same everywhere
+        // The request itself is at fault: the same everywhere.
+        if (call->passed_status == 0) {
+            (void)call_refuse(call, f.http_status, "upstream_refused_request", NULL,
+                              "The server for this model refused the request with status %d.",
+                              f.http_status);
+        }
+        call->cause = CAUSE_REFUSED;
         end_call(call, STAGE_STOP);
         return;
     }
@@ -460,7 +467,8 @@ bool attempts_won(struct attempt *a)
     metrics_observe(a->server->meters.first_byte, (double)(a->first_byte_ns - a->begun_ns) / 1e9);
     (void)call->sink->ops->push(call->sink, &start);
     t->said = continuation_begin(a);
-    if (call->relays_stream && t->said == NULL && a->http != NULL && http_call_sent(a->http)) {
+    if (call->relays_stream && !call->request_read && t->said == NULL && a->http != NULL &&
+        http_call_sent(a->http)) {
         http_exchange_drop_body(call->x); // no other attempt can need it any more
     }
     return true;

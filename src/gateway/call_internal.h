@@ -205,7 +205,7 @@ struct call {
     struct identity_caller caller;      // set by stage "auth"
     struct splice splice;               // set by stage "read"
     struct chat_json_request request;   // for an engine here; `stream` always
-    bool request_read;                  // request is whole
+    bool request_read;                  // request is whole, its texts lie in the body
     struct chat_json_frame frame;
     struct policy_facts facts;
     struct policy_decision *decision; // in the arena
@@ -241,6 +241,7 @@ struct call {
     int64_t earlier_nano;    // what they cost
     bool usage_known;        // reported
     bool usage_guessed;      // counted from what was relayed, or estimated
+    bool accepted;           // an upstream began to answer with success
     bool answered;           // the last event of a whole answer came
     struct chat_usage usage;
 };

@@ -22,10 +22,11 @@ void response_done(struct response *r)
 
 /* --- events out --- */
 
-static void push_done(struct response *r, struct str wire)
+static void push_done(struct response *r, struct str wire, uint32_t n_tokens)
 {
     const struct chat_event e = {
         .kind = CHAT_EVENT_DONE,
+        .n_tokens = n_tokens,
         .finish = CHAT_FINISH_STOP,
         .stop_token = -1,
         .usage = r->usage,
@@ -94,7 +95,7 @@ static enum status take_data(struct response *r, struct str json, struct str wir
     enum status rc;
 
     if (str_eq(json, STR("[DONE]"))) {
-        push_done(r, wire);
+        push_done(r, wire, 0);
         return E_CLOSED;
     }
     rc = response_scan(json, &f);
@@ -108,7 +109,7 @@ static enum status take_data(struct response *r, struct str json, struct str wir
         return rc == OK ? E_CLOSED : rc;
     }
     if (f.ends) {
-        push_done(r, wire);
+        push_done(r, wire, 0);
         return E_CLOSED;
     }
     if (r->strip_usage && f.has_choices && f.n_choices == 0 && f.has_usage) {
@@ -295,16 +296,18 @@ static enum status end_json(struct response *r)
 {
     const struct str body = buf_str(&r->carry);
     struct response_facts f;
+    uint32_t n_tokens;
     enum status rc = response_scan(body, &f);
 
     if (rc != OK) {
         return rc;
     }
-    note(r, &f, response_guess_tokens(f.text_bytes));
+    n_tokens = response_guess_tokens(f.text_bytes);
+    note(r, &f, n_tokens);
     if (f.failed) {
         return push_error(r, body, body);
     }
-    push_done(r, body);
+    push_done(r, body, n_tokens);
     return OK;
 }
 
@@ -316,7 +319,7 @@ static enum status end_sse(struct response *r)
     enum status rc = OK;
 
     if (rest.len > 0 && str_starts(rest, STR("data: [DONE]"))) {
-        push_done(r, STR("data: [DONE]\n\n"));
+        push_done(r, STR("data: [DONE]\n\n"), 0);
         return OK;
     }
     if (rest.len > 0) {
@@ -325,7 +328,7 @@ static enum status end_sse(struct response *r)
     if (!r->finished || !r->done_marks) {
         return E_CLOSED;
     }
-    push_done(r, STR("data: [DONE]\n\n"));
+    push_done(r, STR("data: [DONE]\n\n"), 0);
     return rc;
 }
 

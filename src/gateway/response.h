@@ -63,8 +63,8 @@ struct response {
     struct buf joined;       // data lines of an event that has several
     size_t line_at;          // in carry: begin of the unfinished line
     size_t seen;             // of carry: no line end behind line_at before that
-    /** TEXT (n_tokens guessed; 0: no text), then one DONE or ERROR; `wire` is valid during the
-     *  call. */
+    /** TEXT (n_tokens guessed; 0: no text), then one DONE (n_tokens of a JSON body) or ERROR;
+     *  `wire` is valid during the call. */
     void (*push)(void *user, const struct chat_event *event);
     void *user;
     const struct response_facts *facts; // of the event that is pushed; NULL: of none

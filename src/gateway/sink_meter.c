@@ -1,5 +1,6 @@
 /* Sink "meter": notes times, usage and the end of an answer; passes everything on. */
 #include "gateway/gateway_internal.h"
+#include "gateway/response.h"
 #include "gateway/stage_reserve_internal.h"
 
 static void note_text(struct call *call, const struct chat_event *e)
@@ -21,7 +22,13 @@ static void note_text(struct call *call, const struct chat_event *e)
 static void note_end(struct call *call, const struct chat_event *e)
 {
     const bool here = call->upstream == &upstream_local;
+    const bool generates = call->route->dialect != DIALECT_EMBEDDING;
 
+    call->relayed_tokens += here ? 0 : e->n_tokens;
+    if (e->kind == CHAT_EVENT_DONE && !here && generates && call->relayed_tokens == 0) {
+        // a body whose texts are not looked for: all of it
+        call->relayed_tokens = response_guess_tokens(e->wire.len);
+    }
     if (here || (call->usage_known && e->kind == CHAT_EVENT_DONE)) {
         call->usage = e->usage;
         call->usage_known = true;

@@ -139,6 +139,7 @@ static enum stage_verdict read_whole(struct call *call)
     if (rc != OK) {
         return call_refuse_with(call, &failure);
     }
+    call->request_read = true;
     if (!stage_read_model_known(call, call->request.chat.model)) {
         return stage_read_refuse_model(call, call->request.chat.model);
     }

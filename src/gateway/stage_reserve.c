@@ -253,8 +253,9 @@ enum stage_verdict stage_reserve(struct call *call)
 /* Nothing was reported: what was relayed, and the prompt as estimated once something was sent. */
 static void guess_usage(struct call *call)
 {
-    const bool sent = call->first_byte_ns != 0 || call->cause == CAUSE_CLIENT_GONE ||
-                      call->cause == CAUSE_STOPPED || call->cause == CAUSE_TIMEOUT;
+    const bool sent = call->first_byte_ns != 0 || call->accepted ||
+                      call->cause == CAUSE_CLIENT_GONE || call->cause == CAUSE_STOPPED ||
+                      call->cause == CAUSE_TIMEOUT;
 
     if (call->usage_known || call->n_attempts == 0 || !sent) {
         return;

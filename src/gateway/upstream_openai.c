@@ -205,6 +205,7 @@ static void on_head(void *user, const struct http_head *head)
         fail(a, ATTEMPT_FAULT_BROKEN, (int)head->status);
         return;
     }
+    a->call->accepted = true;
     a->reader.done_marks = dialect == DIALECT_CHAT || dialect == DIALECT_COMPLETION;
     a->reader.strip_usage = a->injects_usage;
     if (sse) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +19,9 @@
 #define NAME_PREFIX "journal-"
 #define NAME_DIGITS 10
 #define PATH_BYTES 4096
-#define SEGMENT_BYTES_DEFAULT (8u << 20)
+#define SEGMENT_BYTES_DEFAULT (1u << 20)
+#define MAP_BYTES(segment_bytes)                                                                   \
+    ((size_t)(segment_bytes) + HEADER_BYTES + RECORD_BYTES + JOURNAL_PAYLOAD_MAX) // the first fits
 
 static const char file_magic[8] = {'K', 'O', 'N', 'T', 'O', 'R', 'J', '1'};
 
@@ -31,7 +34,8 @@ struct segment {
 struct journal {
     char *folder; // owned
     uint64_t segment_bytes;
-    int fd; // of the current segment, -1: none
+    int fd;    // of the current segment, -1: none
+    char *map; // [MAP_BYTES(segment_bytes)] of it, NULL: written with pwrite
     uint64_t nonce;
     uint64_t end;             // where the next record goes; bytes behind it are of a failed write
     uint32_t next;            // number of the next segment
@@ -265,9 +269,7 @@ void journal_destroy(struct journal *j)
     if (j == NULL) {
         return;
     }
-    if (j->fd >= 0) {
-        close(j->fd);
-    }
+    journal_stop(j);
     free(j->segments);
     free(j->folder);
     free(j);
@@ -321,6 +323,31 @@ static enum status add_segment(struct journal *j, struct error *err)
     return OK;
 }
 
+/* Records are copied into a shared mapping: no system call, and the kernel keeps what a killed
+ * process has stored.  The file gets all its blocks before, so that a full disk is an error here
+ * and never a signal later.  OK with j->map NULL: this file system cannot, pwrite it is. */
+static enum status map_segment(struct journal *j, struct error *err)
+{
+    const size_t n_bytes = MAP_BYTES(j->segment_bytes);
+    void *map;
+    int rc;
+
+    if (write_hook != NULL) {
+        return OK;
+    }
+    do {
+        rc = posix_fallocate(j->fd, 0, (off_t)n_bytes);
+    } while (rc == EINTR);
+    if (rc == ENOSPC || rc == EFBIG || rc == EDQUOT || rc == EIO) {
+        return error_set(err, E_IO, "cannot write the journal in %s: %s", j->folder, strerror(rc));
+    }
+    if (rc == 0) {
+        map = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, j->fd, 0);
+        j->map = map == MAP_FAILED ? NULL : map;
+    }
+    return OK;
+}
+
 static enum status open_segment(struct journal *j, bool sync, struct error *err)
 {
     unsigned char header[HEADER_BYTES];
@@ -331,7 +358,7 @@ static enum status open_segment(struct journal *j, bool sync, struct error *err)
     if (segment_path(j->folder, j->next, path) != OK) {
         return error_set(err, E_IO, "the path %s is too long", j->folder);
     }
-    j->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    j->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (j->fd < 0) {
         return error_set(err, E_IO, "cannot create %s: %s", path, strerror(errno));
     }
@@ -339,20 +366,22 @@ static enum status open_segment(struct journal *j, bool sync, struct error *err)
     memcpy(header + 8, &nonce, 8);
     memcpy(header + 16, &nonce, 8);
     rc = write_at(j, header, sizeof(header), 0, err);
+    if (rc == OK) {
+        rc = map_segment(j, err);
+    }
     if (rc == OK && sync) {
         rc = sync_folder(j->folder, err);
     }
     if (rc == OK) {
         rc = add_segment(j, err);
     }
+    j->nonce = nonce;
+    j->end = HEADER_BYTES;
     if (rc != OK) {
-        close(j->fd);
-        j->fd = -1;
+        journal_stop(j);
         unlink(path);
         return E_IO;
     }
-    j->nonce = nonce;
-    j->end = HEADER_BYTES;
     return OK;
 }
 
@@ -384,9 +413,13 @@ enum status journal_append(struct journal *j, uint8_t type, struct str payload, 
     memcpy(record + RECORD_BYTES, payload.ptr, payload.len);
     crc = record_crc(j->nonce, j->end, record, payload.len);
     memcpy(record + 8, &crc, 4);
-    rc = write_at(j, record, n_bytes, (off_t)j->end, err);
-    if (rc != OK) {
-        return rc;
+    if (j->map != NULL && write_hook == NULL) {
+        memcpy(j->map + j->end, record, n_bytes);
+    } else {
+        rc = write_at(j, record, n_bytes, (off_t)j->end, err);
+        if (rc != OK) {
+            return rc;
+        }
     }
     if (sync && fdatasync(j->fd) != 0) {
         error_set(err, E_IO, "cannot sync the journal in %s: %s", j->folder, strerror(errno));
@@ -419,6 +452,13 @@ void journal_release(struct journal *j, uint32_t segment)
 
 void journal_stop(struct journal *j)
 {
+    if (j->map != NULL) {
+        munmap(j->map, MAP_BYTES(j->segment_bytes));
+        j->map = NULL;
+        if (ftruncate(j->fd, (off_t)j->end) != 0) {
+            // the zeros stay; reading knows them
+        }
+    }
     if (j->fd >= 0) {
         close(j->fd);
         j->fd = -1;
@@ -481,6 +521,17 @@ static uint64_t header_nonce(struct str bytes, struct journal_scan *scan)
     return record_at(bytes, HEADER_BYTES, first) != 0 ? first : second;
 }
 
+/* Room that was made and not used. */
+static bool is_blank(struct str bytes)
+{
+    size_t i = 0;
+
+    while (i < bytes.len && bytes.ptr[i] == 0) {
+        i++;
+    }
+    return i == bytes.len;
+}
+
 enum status journal_read_bytes(struct str bytes, const struct journal_reader *reader,
                                struct journal_scan *scan)
 {
@@ -501,6 +552,9 @@ enum status journal_read_bytes(struct str bytes, const struct journal_reader *re
         while (n == 0 && next < bytes.len) {
             next++;
             n = next < bytes.len ? record_at(bytes, next, nonce) : 0;
+        }
+        if (n == 0 && is_blank(str_slice(bytes, at, bytes.len))) {
+            return OK;
         }
         if (n == 0) {
             /* A record cut short lies whole within one record's length, and a file whose nonce is

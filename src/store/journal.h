@@ -19,6 +19,9 @@
  * write that was cut off; never promised).  Bytes that are no record with a valid one behind them
  * are damage: they are skipped, counted and the file is worth keeping.
  *
+ * Zeros up to the end are room that was not used: a segment gets all its blocks when it is made,
+ * and records are stored through a mapping.
+ *
  * A segment is done when nothing in it is held any more.  Written by one thread at a time (the
  * ledger's lock); a killed process loses nothing that was appended, a lost machine only with sync.
  */

@@ -16,9 +16,9 @@ import tempfile
 import threading
 import time
 
-from gateway_rig import (SSE_HEAD, FaultUpstream, Gateway, answer_well, delta, event, last_delta,
+from gateway_rig import (MODEL, SSE_HEAD, FaultUpstream, Gateway, answer_well, delta, event, last_delta,
                          plain_answer, respond, usage, usage_delta, whole_stream)
-from harness import expect, expect_in, expect_true, free_port, main, read_to_end, test, wait_until
+from harness import Reply, expect, expect_in, expect_true, free_port, main, read_to_end, test, wait_until
 
 
 def behind(script, **settings):
@@ -231,6 +231,47 @@ def bad_request_is_passed_on_once():
         expect(reply.json()["error"]["code"], "context_length_exceeded")
         expect(len(pair.bad.requests), 1, "requests to the first")
         expect(len(pair.good.requests), 0, "a 400 is not tried elsewhere")
+
+
+@test
+def refusals_that_are_no_json_keep_their_status():
+    for status, body, kind in ((413, b"<html>too large</html>", "text/html"), (400, b"no", "text/plain"),
+                               (422, b"", "text/plain")):
+        with only(lambda peer, s=status, b=body, k=kind: respond(peer, s, b, k)) as pair:
+            reply = pair.gateway.ask()
+            expect((reply.status, reply.json()["error"]["code"]), (status, "upstream_refused_request"))
+            row, line = pair.one_row()
+            expect((row["http_status"], row["cost_nano"], line["cause"]), (status, 0, "refused"))
+
+
+@test
+def whole_answers_without_usage_are_estimated():
+    text = "word " * 2000
+
+    def script(peer):
+        answer = plain_answer(text)
+        del answer["usage"]
+        respond(peer, body=answer)
+    with only(script) as pair:
+        expect(pair.gateway.ask().status, 200)
+        row, _ = pair.one_row()
+        expect(row["estimated"], 1)
+        expect_true(2000 <= row["completion_tokens"] <= 4000, f"{row['completion_tokens']} tokens of 10 kB")
+
+
+@test
+def body_that_is_cut_off_is_estimated():
+    """The provider bills it: the prompt at least."""
+    def script(peer):
+        body = json.dumps(plain_answer("word " * 200)).encode()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+                  + body[:-20])
+        peer.close()
+    with only(script) as pair:
+        expect(pair.gateway.ask("x" * 3000).status, 502)
+        row, _ = pair.one_row()
+        expect(row["estimated"], 1)
+        expect_true(row["prompt_tokens"] >= 500 and row["cost_nano"] > 0, "the prompt is booked")
 
 
 @test
@@ -605,16 +646,25 @@ def full_disk_refuses_and_recovers():
         expect(g.ask().status, 200)
         g.wait_rows(1)
         _, hard = resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE)
-        # The gateway's journal is longer than a byte already, so every further write to it fails.
+        # Nothing can be written to a file any more.  The journal goes on until the room it has is used up.
         resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE, (1, hard))
+        n_good = 1
+        with contextlib.closing(g.connection()) as c:
+            while True:
+                c.request("POST", "/v1/chat/completions", json.dumps(g.body()), {"Content-Type": "application/json"})
+                reply = Reply(c.getresponse())
+                if reply.status != 200:
+                    break
+                n_good += 1
+                expect_true(n_good < 20000, "the journal's room has an end")
         for _ in range(3):
-            reply = g.ask()
             expect(reply.status, 503, "status with a full disk")
             expect_in("ledger", reply.text)
-        expect(len(pair.bad.requests) + len(pair.good.requests), 1, "requests that left the house")
+            reply = g.ask()
+        expect(len(pair.bad.requests) + len(pair.good.requests), n_good, "requests that left the house")
         resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
         wait_until(lambda: g.ask().status == 200, "the gateway recovers")
-        wait_until(lambda: sum(r["http_status"] == 200 for r in g.rows()) == 2, "both answers are booked")
+        wait_until(lambda: sum(r["http_status"] == 200 for r in g.rows()) == n_good + 1, "all answers are booked", 30)
 
 
 @test
@@ -653,6 +703,57 @@ def open_raw_stream(g):
     sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
                  b"Content-Length: %d\r\n\r\n" % len(body) + body)
     return sock
+
+
+# --- the engine in the same process beside servers elsewhere ---
+
+def with_engine(text):
+    """The same file, the engine here as a second pool of the model."""
+    document = dict(line.split(": ", 1) for line in text.splitlines() if line)
+    upstreams, pools = json.loads(document["upstreams"]), json.loads(document["pools"])
+    upstreams.append({"name": "here", "kind": "local", "model": "builtin", "provider": "own", "region": "de"})
+    pools.append({"name": "engine", "members": ["here"], "region": "de", "ceiling": "private"})
+    models = json.loads(document["models"])
+    models[0]["pools"].append("engine")
+    rules = json.loads(document["policy"])
+    rules["rules"][0]["allow"].append("engine")
+    document.update(upstreams=json.dumps(upstreams), pools=json.dumps(pools), models=json.dumps(models),
+                    policy=json.dumps(rules))
+    return "\n".join(f"{k}: {v}" for k, v in document.items()) + "\n"
+
+
+@test
+def model_shared_with_the_engine_here():
+    """Texts of the request are used to the end: while others' requests come, and after a failover."""
+    def slowly(peer):
+        if len(upstream.requests) > 4:
+            respond(peer, 500, {"error": {"message": "no"}})
+            return
+        peer.send(SSE_HEAD)
+        peer.chunk(event(delta("one ")))
+        time.sleep(0.5)
+        for e in whole_stream(texts=["two"]):
+            peer.chunk(e)
+        peer.send(b"0\r\n\r\n")
+    with FaultUpstream(slowly) as upstream:
+        g = Gateway({"private": [upstream]})
+        g.config.write_text(with_engine(g.config.read_text()))
+        with g:
+            streams = [threading.Thread(target=g.read_stream, kwargs={"request_id": f"own-{n}"}) for n in range(4)]
+            for t in streams:
+                t.start()
+            time.sleep(0.2)
+            for n in range(30):
+                g.post("/v1/chat/completions", {"model": f"nope-{n}", "messages": "OTHERS " * 20 * (n + 1)})
+            for t in streams:
+                t.join()
+            rows = g.wait_rows(4)
+            expect({(r["route_model"], r["provider"]) for r in rows}, {(MODEL, "private-provider")})
+            expect(sorted(line["id"] for line in g.lines() if line["status"] == 200), [f"own-{n}" for n in range(4)])
+            reply = g.ask("Guten Tag!")
+            expect((reply.status, reply.headers["x-kontor-provider"], reply.headers["x-kontor-attempts"]),
+                   (200, "own", "2"))
+            expect(g.wait_rows(5)[4]["http_status"], 200)
 
 
 # --- the client goes ---

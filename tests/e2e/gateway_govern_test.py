@@ -173,8 +173,9 @@ def a_reload_leaves_running_streams_alone():
             rest = list(events)
         expect(rest[-1], "[DONE]")
         expect(sum('"w"' in e for e in rest), 40)
-        rows = [r for r in gw.rows() if r["provider"] == "one"]
-        expect({r["cause"] for r in rows}, {"done"})
+        wait_until(lambda: any(r["completion_tokens"] == 3 and r["provider"] == "one" for r in gw.rows()),
+                   "the stream is booked at the upstream it began with")
+        expect({r["cause"] for r in gw.rows()}, {"done"})
 
 
 @test

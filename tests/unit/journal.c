@@ -58,7 +58,13 @@ static uint32_t append(struct journal *j, uint8_t type, const char *text)
     return segment;
 }
 
-/* The bytes of a segment with RECORDS records, and where each of them ends. */
+static ssize_t plain_write(int fd, const void *bytes, size_t n_bytes, off_t at)
+{
+    return pwrite(fd, bytes, n_bytes, at);
+}
+
+/* The bytes of a segment with RECORDS records, and where each of them ends: the file grows with
+ * them when it is not mapped. */
 static struct str sample(size_t ends[RECORDS + 1])
 {
     static const char *const texts[RECORDS] = {"one", "a longer second", "3", "fourth", "five"};
@@ -67,6 +73,7 @@ static struct str sample(size_t ends[RECORDS + 1])
     char path[512];
     struct str bytes;
 
+    journal_set_write_hook(plain_write);
     temp_folder_path(&folder, "journal-0000000001", path);
     for (uint8_t i = 0; i < RECORDS; i++) {
         append(j, (uint8_t)(i + 1), texts[i]);
@@ -76,6 +83,7 @@ static struct str sample(size_t ends[RECORDS + 1])
     ends[0] = 24;
     bytes = test_read_file(path);
     journal_destroy(j);
+    journal_set_write_hook(NULL);
     temp_folder_close(&folder);
     return bytes;
 }
@@ -109,6 +117,52 @@ TEST(every_truncation_keeps_the_records_before_it)
         free(copy);
     }
     buf_done(&s.text);
+}
+
+TEST(a_mapped_segment_holds_the_same_and_blank_room)
+{
+    size_t ends[RECORDS + 1];
+    struct str bytes = sample(ends);
+    struct journal *j = start(0);
+    struct journal_scan scan;
+    struct seen s;
+    struct str mapped;
+    char path[512];
+
+    buf_init(&s.text, 4096);
+    temp_folder_path(&folder, "journal-0000000001", path);
+    append(j, 1, "one");
+    append(j, 2, "a longer second");
+    mapped = test_read_file(path); // as after a kill: nothing was written, everything is there
+    EXPECT_TRUE(mapped.len > bytes.len);
+    EXPECT_EQ_STR(read_bytes(&s, mapped, &scan), STR("1:one,2:a longer second,"));
+    EXPECT_EQ_U64(scan.n_torn + scan.n_damaged, 0);
+    journal_stop(j);
+    mapped = test_read_file(path);
+    EXPECT_EQ_U64(mapped.len, ends[2]); // the room is given back
+    EXPECT_EQ_STR(read_bytes(&s, mapped, &scan), STR("1:one,2:a longer second,"));
+    buf_done(&s.text);
+    journal_destroy(j);
+    temp_folder_close(&folder);
+}
+
+TEST(a_record_longer_than_a_segment_has_one_of_its_own)
+{
+    static char payload[JOURNAL_PAYLOAD_MAX + 1];
+    struct journal *j = start(64);
+    struct journal_scan scan;
+    struct seen s;
+    char path[512];
+
+    buf_init(&s.text, 3 * JOURNAL_PAYLOAD_MAX);
+    memset(payload, 'x', JOURNAL_PAYLOAD_MAX);
+    EXPECT_EQ_U32(append(j, 1, payload), 1);
+    EXPECT_EQ_U32(append(j, 2, payload), 2);
+    temp_folder_path(&folder, "journal-0000000002", path);
+    EXPECT_EQ_U64(read_bytes(&s, test_read_file(path), &scan).len, JOURNAL_PAYLOAD_MAX + 3);
+    buf_done(&s.text);
+    journal_destroy(j);
+    temp_folder_close(&folder);
 }
 
 TEST(every_flipped_bit_costs_at_most_its_record)

@@ -294,12 +294,14 @@ TEST(repeated_id_keeps_the_first_row)
 
 TEST(full_disk_refuses_requests_and_keeps_what_was_settled)
 {
-    struct ledger *l = start();
     const struct ledger_reservation late = reservation("late");
     struct ledger_health h;
     struct rlimit was, tiny;
+    struct ledger *l;
     struct error err;
 
+    temp_folder_open(&folder);
+    l = open_with(0, 1, 64); // every record needs a new segment: a larger one would have room left
     reserve(l, "a");
     reserve(l, "b");
     signal(SIGXFSZ, SIG_IGN);
