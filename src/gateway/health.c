@@ -9,7 +9,8 @@
  * A server that answers the health page with anything below 500 is there: clouds have no such page.
  * The probe runs at the start and then in every round until it was good, and again while the
  * upstream is down or its breaker is not closed, so that a client's request is not the first to
- * find out; its success counts as the breaker's trial.
+ * find out; its success counts as the breaker's trial.  Rounds come every two seconds at least
+ * while something is bad.
  * A server that declares to continue unfinished answers has to prove it once: the prompt of an
  * unfinished answer must be shorter than that of the same answer as a finished one, for it has no
  * end of the turn and no beginning of the next.  A server that ignores the fields counts both
@@ -320,8 +321,7 @@ static void on_due(void *user)
     struct gateway *gw = h->u->fleet->gw;
     const uint32_t wanted =
         h->u->conf->health_interval_ms == 0 ? INTERVAL_MS : h->u->conf->health_interval_ms;
-    const bool well = h->n_bad_pages + h->n_bad_probes == 0 && !h->u->down &&
-                      h->u->breaker.state == BREAKER_CLOSED;
+    const bool well = h->n_bad_pages + h->n_bad_probes == 0 && !h->u->down && is_closed(h->u);
     const uint32_t ms = well || wanted < INTERVAL_UNWELL_MS ? wanted : INTERVAL_UNWELL_MS;
     const double jitter = 1 - JITTER + 2 * JITTER * rng_uniform(gw->id_key, 2, gw->chance_count++);
 
