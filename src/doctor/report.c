@@ -260,7 +260,7 @@ static void append_facts(const struct report *r, struct buf *out)
     for (uint32_t i = 0; i < r->n_facts; i++) {
         const struct fact *f = &r->facts[i];
 
-        buf_printf(out, "  %-*.*s", INDENT + 2, STR_ARG(f->name));
+        buf_printf(out, "  %-*.*s", INDENT + 5, STR_ARG(f->name));
         append_clean(out, f->value);
         if (f->line > 0) {
             buf_printf(out, " (line %" PRIu64 ")", f->line);
