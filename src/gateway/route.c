@@ -36,7 +36,7 @@ static double bound(const struct route_member *members, uint32_t n, const struct
 /* The best by hash that carries less than its bound; each round leaves out the ones before. */
 static uint32_t pick_hashed(const struct route_member *members, uint32_t n, uint64_t hash)
 {
-    double below = INFINITY;
+    double below = (double)INFINITY;
 
     for (;;) {
         uint32_t best = ROUTE_NONE;
