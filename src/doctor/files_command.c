@@ -283,10 +283,8 @@ static void judge_table_flag(struct files_ctx *c, const struct files_command *cm
                 str_from_c(f->truth),
                 f->instead != NULL ? files_text(c, "Write %s instead.", f->instead)
                                    : STR("Remove it."));
-    if (f->instead == NULL) {
-        remove_words(c, cmd, i, has_value ? 2 : 1);
-    } else if (files_command_value(cmd, f->instead) != NULL) {
-        remove_words(c, cmd, i, has_value ? 2 : 1); // the right one is there already
+    if (f->instead == NULL || files_command_value(cmd, f->instead) != NULL) {
+        remove_words(c, cmd, i, has_value ? 2 : 1); // it has no successor, or that is there already
     } else {
         replace_word(c, cmd, w,
                      eq == SIZE_MAX ? str_from_c(f->instead)

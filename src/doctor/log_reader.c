@@ -218,7 +218,7 @@ static bool convert(struct log_reader *r, const char *encoding, bool strict, str
     char *out;
     size_t out_left = CONVERTED_BYTES;
 
-    if (how == (iconv_t)-1) {
+    if (how == (iconv_t)-1) { // NOLINT(performance-no-int-to-ptr): as POSIX has it
         return false;
     }
     if (r->converted == NULL) {

@@ -174,15 +174,14 @@ void script_docker_run(struct files_ctx *c, const struct files_command *cmd, uin
         if (str_eq(w->text, STR("--privileged")) || str_eq(w->text, STR("--privileged=true"))) {
             k.privileged = true;
         }
+        i++;
         if (takes_no_value(name)) {
-            i++;
-        } else if (eq != SIZE_MAX && str_starts(w->text, STR("--"))) {
+            continue;
+        }
+        if (eq != SIZE_MAX && str_starts(w->text, STR("--"))) {
             take_option(c, &k, name, w, str_slice(w->text, eq + 1, w->text.len));
-            i++;
-        } else if (i + 1 < cmd->n_words) {
-            take_option(c, &k, name, &cmd->words[i + 1], cmd->words[i + 1].text);
-            i += 2;
-        } else {
+        } else if (i < cmd->n_words) {
+            take_option(c, &k, name, &cmd->words[i], cmd->words[i].text);
             i++;
         }
     }

@@ -78,15 +78,18 @@ static bool own_texts(struct reading *reading)
         len += reading->rules[i].subject.len;
     }
     reading->texts = malloc(len);
+    if (reading->texts == NULL) {
+        return false;
+    }
     at = reading->texts;
-    for (uint32_t i = 0; at != NULL && i < reading->n; i++) {
+    for (uint32_t i = 0; i < reading->n; i++) {
         struct str *subject = &reading->rules[i].subject;
 
         memcpy(at, subject->ptr, subject->len);
         subject->ptr = at;
         at += subject->len;
     }
-    return at != NULL;
+    return true;
 }
 
 /* Of the rules that await the books.  NULL: there are none, or no memory. */

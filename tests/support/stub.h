@@ -56,11 +56,14 @@ static inline int stub_count(int fallback)
 static inline void stub_hang(void)
 {
     if (STUB_VARIANT == STUB_HANG) {
-        int ms = stub_number("STUB_HANG_MS", -1);
+        const int ms = stub_number("STUB_HANG_MS", -1);
 
-        do {
-            usleep(1000u * (unsigned)(ms >= 0 ? ms : 1000));
-        } while (ms < 0);
+        if (ms < 0) {
+            for (;;) {
+                pause();
+            }
+        }
+        usleep(1000u * (unsigned)ms);
     }
 }
 
