@@ -55,6 +55,7 @@ static int spawn(const char *const *argv, int out_fd, pid_t *ret_pid)
         CHECK(n + 1 < ARRAY_COUNT(words));
         memcpy(&words[n], &argv[n], sizeof(words[n])); // posix_spawn does not write to them
     }
+    CHECK(n > 0);
     words[n] = NULL;
     make_environment(environment, locale);
     sigemptyset(&none);
@@ -65,7 +66,7 @@ static int spawn(const char *const *argv, int out_fd, pid_t *ret_pid)
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out_fd, STDERR_FILENO);
-    failed = posix_spawn(ret_pid, argv[0], &actions, &attr, words, environment);
+    failed = posix_spawn(ret_pid, words[0], &actions, &attr, words, environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     return failed;

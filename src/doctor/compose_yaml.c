@@ -246,10 +246,10 @@ MUST_USE enum status compose_yaml_read(struct files_ctx *c, struct yaml_file *re
     return rc;
 }
 
-/* Own members only. */
+/* Own members only; NULL has none. */
 static struct yaml_node *member(const struct yaml_node *map, struct str key)
 {
-    for (uint32_t i = 0; map->kind == YAML_MAP && i < map->n; i++) {
+    for (uint32_t i = 0; map != NULL && map->kind == YAML_MAP && i < map->n; i++) {
         if (map->keys[i]->kind == YAML_TEXT && str_eq(map->keys[i]->text, key)) {
             return map->items[i];
         }
@@ -259,7 +259,7 @@ static struct yaml_node *member(const struct yaml_node *map, struct str key)
 
 struct yaml_node *compose_yaml_get(const struct yaml_node *map, const char *key)
 {
-    struct yaml_node *found = map == NULL ? NULL : member(map, str_from_c(key));
+    struct yaml_node *found = member(map, str_from_c(key));
 
     for (uint32_t i = 0; map != NULL && map->kind == YAML_MAP && found == NULL && i < map->n; i++) {
         if (map->keys[i]->kind == YAML_TEXT && str_eq(map->keys[i]->text, STR("<<"))) {

@@ -105,11 +105,13 @@ static struct reading *reading_create(struct gateway *gw)
     reading->serial = gw->limits_serial;
     reading->now_ms = kontor_clock_system.unix_ms(NULL);
     reading->rules = collect(gw->fleet->settings, keys, &reading->n);
-    if (reading->rules != NULL) {
-        reading->n = limits_awaited(gw->limits, reading->rules, reading->n);
-        gw->limits_awaited = reading->n > 0;
-        reading->spent_nano = calloc((size_t)reading->n + 1, sizeof(*reading->spent_nano));
+    if (reading->rules == NULL) {
+        reading_destroy(reading);
+        return NULL;
     }
+    reading->n = limits_awaited(gw->limits, reading->rules, reading->n);
+    gw->limits_awaited = reading->n > 0;
+    reading->spent_nano = calloc((size_t)reading->n + 1, sizeof(*reading->spent_nano));
     if (reading->spent_nano == NULL || reading->n == 0 || !own_texts(reading)) {
         reading_destroy(reading);
         return NULL;
