@@ -26,7 +26,7 @@ static const struct option options[] = {
 const struct option_set cmd_explain_options = {
     .usage = "kontor explain RECORD [--config FILE] [options]",
     .about = "Say where a request could go and why. RECORD is the JSON object of a decision, a\n"
-             "file that holds one, or an access log of the gateway.",
+             "file that holds one, or an access log of the gateway; - reads standard input.",
     .positional = "RECORD",
     .options = options,
     .n_options = ARRAY_COUNT(options),

@@ -10,7 +10,7 @@
 
 static enum status read_file(const char *path, struct buf *out, struct error *err)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = 1;
 
     if (fd < 0) {

@@ -228,6 +228,8 @@ def explain_replays_what_was_decided():
         expect_in("no such record", explain(str(log), "--request", "four", code=1).stderr)
         record = json.dumps(house.records()[1]["policy"])
         expect_in("As recorded. --config FILE decides again.", explain(record).stdout)
+        piped = run("explain", "-", input_text=record)
+        expect((piped.returncode, piped.stdout), (0, explain(record).stdout), "a record from standard input")
         expect(json.loads(explain(record, "--json").stdout)["replayed"], False)
         # Another configuration: the rule is gone.
         text = house.config.read_text(encoding="utf-8")
