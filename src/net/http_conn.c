@@ -8,6 +8,7 @@
 #define KEEP_BUF_BYTES 8192 // an idle connection keeps no larger buffer
 #define TURNS_MAX 64        // requests and reads of one connection per batch
 #define NS_PER_MS UINT64_C(1000000)
+#define SMALL_BODY_BYTES 65536   // passes when the memory for bodies is used up
 #define DIRECT_READ_BYTES 262144 // largest piece of a body read in one go
 
 static void on_ready(void *user, unsigned what);
@@ -383,6 +384,22 @@ static enum turn turn_head(struct http_conn *c)
     return begin_body(c);
 }
 
+/* The sum of all bodies has a limit, too: many clients with large ones must not fill the memory.
+ * Small bodies pass, so that everyday requests go on.  False after a refusal. */
+static bool has_room(struct http_conn *c)
+{
+    static const struct http_fault too_many =
+        {503, "The server holds many large requests at the moment. Try again later."};
+
+    if (http_exchange_count(c->exchange) <= limits_of(c)->bodies_bytes_max ||
+        c->exchange->body.cap <= SMALL_BODY_BYTES) {
+        return true;
+    }
+    http_exchange_drop_body(c->exchange);
+    refuse(c, &too_many);
+    return false;
+}
+
 /* Append payload to the body.  False after a refusal. */
 static bool grow_body(struct http_conn *c, struct str payload)
 {
@@ -391,7 +408,7 @@ static bool grow_body(struct http_conn *c, struct str payload)
 
     buf_append_str(&c->exchange->body, payload);
     if (buf_status(&c->exchange->body) == OK) {
-        return true;
+        return has_room(c);
     }
     refuse(c, buf_status(&c->exchange->body) == E_LIMIT ? &too_large : &no_memory);
     return false;
@@ -448,7 +465,7 @@ static bool fill_body(struct http_conn *c, uint64_t left)
     if (rc == OK) {
         buf_commit(body, n);
         c->readable = !c->transport.empty || c->peer_closed;
-        return true;
+        return has_room(c);
     }
     if (rc == E_AGAIN) {
         c->readable = false;

@@ -1,15 +1,28 @@
 #include "base/check.h"
 #include "net/http_internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define KEEP_BODY_BYTES 65536 // a reused exchange keeps no larger body buffer
 
+/* Memory of all request bodies of this process: exchanges may outlive their server. */
+static atomic_ullong bodies_bytes;
+
+uint64_t http_exchange_count(struct http_exchange *x)
+{
+    const uint64_t more = (uint64_t)x->body.cap - x->counted_bytes; // wraps when it is less
+
+    x->counted_bytes = x->body.cap;
+    return atomic_fetch_add_explicit(&bodies_bytes, more, memory_order_relaxed) + more;
+}
+
 static void destroy(struct http_exchange *x)
 {
     arena_destroy(x->arena);
     buf_done(&x->body);
+    (void)http_exchange_count(x);
     free(x);
 }
 
@@ -33,15 +46,15 @@ static struct http_exchange *create(const struct http_server_limits *limits)
 static void recycle(struct http_exchange *x)
 {
     struct arena *arena = x->arena;
-    struct buf body = x->body;
 
     arena_reset(arena);
-    if (body.cap > KEEP_BODY_BYTES) {
-        buf_done(&body);
+    if (x->body.cap > KEEP_BODY_BYTES) {
+        buf_done(&x->body);
     } else {
-        buf_reset(&body);
+        buf_reset(&x->body);
     }
-    *x = (struct http_exchange){.arena = arena, .body = body};
+    (void)http_exchange_count(x);
+    *x = (struct http_exchange){.arena = arena, .body = x->body, .counted_bytes = x->counted_bytes};
 }
 
 struct http_exchange *http_exchange_renew(struct http_conn *c)
@@ -117,6 +130,7 @@ struct str http_exchange_body(const struct http_exchange *x)
 void http_exchange_drop_body(struct http_exchange *x)
 {
     buf_done(&x->body);
+    (void)http_exchange_count(x);
     if (x->conn != NULL && x->conn->in.len == 0) {
         buf_done(&x->conn->in);
     }

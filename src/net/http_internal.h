@@ -67,6 +67,7 @@ struct http_exchange {
     uint32_t n_refs;
     struct arena *arena; // owned
     struct buf body;
+    uint64_t counted_bytes;       // of body.cap, in the sum of all bodies
     const struct http_head *head; // in the arena, NULL before it was read
     struct str path;
     uint64_t begun_ns;
@@ -114,6 +115,8 @@ void http_conn_touch(struct http_conn *c);
 
 /** A fresh exchange, or the connection's old one emptied.  NULL without memory. */
 struct http_exchange *http_exchange_renew(struct http_conn *c);
+/** The body has grown or shrunk.  Memory of all request bodies of this process; any loop. */
+uint64_t http_exchange_count(struct http_exchange *x);
 /** The connection is gone: forget it and tell the owner. */
 void http_exchange_cut(struct http_exchange *x);
 

@@ -40,6 +40,7 @@ static void default_limits(struct http_server_limits *l)
     default_u32(&l->out_high_bytes, 262144);
     default_u32(&l->out_low_bytes, 65536);
     l->body_bytes_max = l->body_bytes_max == 0 ? 33554432 : l->body_bytes_max;
+    l->bodies_bytes_max = l->bodies_bytes_max == 0 ? 1073741824 : l->bodies_bytes_max;
     l->arena_bytes_max = l->arena_bytes_max == 0 ? 268435456 : l->arena_bytes_max;
 }
 

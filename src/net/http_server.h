@@ -28,6 +28,7 @@ struct http_server_limits {
     uint32_t connections_max;      // more are answered 503 and closed [10000]
     uint32_t head_bytes_max;       // request line and fields together [65536]
     uint64_t body_bytes_max;       // 413 above [33554432]
+    uint64_t bodies_bytes_max;     // of all bodies in this process; 503 above [1073741824]
     size_t arena_bytes_max;        // memory of one request besides its body [268435456]
     uint32_t handshake_timeout_ms; // of TLS, from the connection on [10000]
     uint32_t head_timeout_ms;      // from the first byte of a head to its last [15000]

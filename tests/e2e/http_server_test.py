@@ -145,6 +145,27 @@ def absolute_targets_and_queries_are_understood():
 
 
 @test
+def all_bodies_together_have_a_limit():
+    """Unfinished large bodies use up the memory; further ones are told, small ones go on."""
+    head = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 3000000\r\n\r\n")
+    with FakeServer(bodies_max=4_000_000) as server, contextlib.ExitStack() as stack:
+        held = [stack.enter_context(contextlib.closing(server.socket())) for _ in range(3)]
+        answers = []
+        for sock in held:
+            with contextlib.suppress(OSError):
+                sock.sendall(head + b"x" * 1_900_000)
+                sock.settimeout(1)
+                answers.append(sock.recv(65536))
+        expect({status_of(a) for a in answers}, {503})
+        expect_true(len(answers) < 3, "the first one may go on")
+        expect(server.ask("small").status, 200)
+        for sock in held:
+            sock.close()
+        wait_until(lambda: server.ask("y" * 2_000_000).status == 200, "room again")
+
+
+@test
 def bodies_over_the_limit_are_413():
     with FakeServer(body_max=1000) as server:
         long = b"x" * 2000

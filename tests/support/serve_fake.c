@@ -31,6 +31,7 @@ struct settings {
     uint64_t idle_ms;
     uint64_t stall_ms;
     uint64_t body_max;
+    uint64_t bodies_max;
     uint64_t connections_max;
     uint64_t out_high;
     uint64_t queue_bytes;
@@ -68,6 +69,7 @@ static bool set_number(struct settings *s, const char *name, const char *value)
         {"--idle-ms", &s->idle_ms},
         {"--stall-ms", &s->stall_ms},
         {"--body-max", &s->body_max},
+        {"--bodies-max", &s->bodies_max},
         {"--connections-max", &s->connections_max},
         {"--out-high", &s->out_high},
         {"--queue-bytes", &s->queue_bytes},
@@ -155,6 +157,7 @@ static struct gateway_options options_of(const struct settings *s, struct loader
             {
                 .connections_max = (uint32_t)s->connections_max,
                 .body_bytes_max = s->body_max,
+                .bodies_bytes_max = s->bodies_max,
                 .head_timeout_ms = (uint32_t)s->head_ms,
                 .body_timeout_ms = (uint32_t)s->body_ms,
                 .idle_timeout_ms = (uint32_t)s->idle_ms,
