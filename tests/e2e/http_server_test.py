@@ -163,7 +163,7 @@ def all_bodies_together_have_a_limit():
         for sock in held:
             sock.close()
         large = {"model": "none", "messages": "y" * 1_500_000}
-        wait_until(lambda: server.post("/v1/chat/completions", large).status == 404, "room again")
+        wait_until(lambda: server.post("/v1/chat/completions", large).status == 400, "room again")
 
 
 @test
