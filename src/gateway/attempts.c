@@ -77,6 +77,16 @@ static void end_call(struct call *call, enum stage_verdict verdict)
 
 /* --- beginning --- */
 
+/* A reload may have closed a way meanwhile: what has not been sent does not go there any more. */
+static bool still_allowed(struct call *call, const struct attempts_choice *choice)
+{
+    const struct settings *then = call->fleet->settings;
+    const struct settings *now = call->gw->fleet->settings;
+
+    return now == then || policy_lend_still(now, &call->facts, &then->pools[choice->pool],
+                                            choice->server->conf, call->arena);
+}
+
 static enum status start_remote(struct call *call, const struct attempts_choice *choice)
 {
     struct attempts *t = call->attempts;
@@ -88,6 +98,9 @@ static enum status start_remote(struct call *call, const struct attempts_choice 
         a->call = call;
         a->server = choice->server;
         a->begun_ns = loop_now_ns(call->gw->loop);
+        rc = !still_allowed(call, choice) ? E_DENIED : OK;
+    }
+    if (rc == OK) {
         rc = policy_lend(call->fleet->settings, &call->facts, call->decision, choice->pool,
                          call->arena, &a->permit);
     }

@@ -705,6 +705,29 @@ def open_raw_stream(g):
     return sock
 
 
+@test
+def a_way_that_a_reload_has_closed_takes_no_running_request():
+    begun = threading.Event()
+
+    def hanging(peer):
+        begun.set()
+        peer.wait_gone()
+    waits = {"timeouts": {"connect": "1s", "first_byte": "2s"}}
+    with behind(hanging, upstream=waits) as pair:
+        g, replies = pair.gateway, []
+        asking = threading.Thread(target=lambda: replies.append(g.ask()))
+        asking.start()
+        expect_true(begun.wait(10), "the private server has the request")
+        closed = g.config.read_text().replace('"allow": ["private", "cloud"]', '"allow": ["private"]')
+        g.config.write_text(closed)
+        g.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: g.metric("kontor_config_generation") == 2, "the reload is in force")
+        asking.join()
+        expect_true(replies[0].status in (503, 504), f"status {replies[0].status}")
+        expect(pair.good.requests, [], "requests that went to the cloud")
+        expect(pair.one_row()[0]["provider"], "private-provider")
+
+
 # --- the engine in the same process beside servers elsewhere ---
 
 def with_engine(text):
