@@ -180,6 +180,8 @@ static enum status start_local(struct call *call, const struct attempts_choice *
 static enum status start_choice(struct call *call, const struct attempts_choice *choice)
 {
     const uint32_t idx = choice->server->idx;
+    const struct fleet_upstream *before = call->server;
+    enum status rc;
 
     call->attempts->tried[idx / 64] |= UINT64_C(1) << (idx % 64);
     call->n_attempts++;
@@ -188,8 +190,12 @@ static enum status start_choice(struct call *call, const struct attempts_choice 
     if (call->sent_ns == 0) {
         call->sent_ns = loop_now_ns(call->gw->loop);
     }
-    return choice->server->conf->kind == SETTINGS_LOCAL ? start_local(call, choice)
-                                                        : start_remote(call, choice);
+    rc = choice->server->conf->kind == SETTINGS_LOCAL ? start_local(call, choice)
+                                                      : start_remote(call, choice);
+    if (rc == E_DENIED && before != NULL) {
+        call->server = before; // nothing went there: the books name who had the request
+    }
+    return rc;
 }
 
 /* --- giving up --- */

@@ -80,8 +80,8 @@ const struct permit *policy_permit_key_set(void);
 MUST_USE enum status policy_lend(const struct settings *settings, const struct policy_facts *facts,
                                  const struct policy_decision *decision, uint32_t pool,
                                  struct arena *arena, const struct permit **ret_permit);
-/** Would the settings `now` send this request there as well?  Pool and upstream are known by name, the
- * upstream by its url, too.  False also without memory. */
+/** Would the settings `now` send this request there as well?  Pool and upstream are known by name,
+ * the upstream by its url, too.  False also without memory. */
 bool policy_lend_still(const struct settings *now, const struct policy_facts *facts,
                        const struct settings_pool *pool, const struct settings_upstream *upstream,
                        struct arena *arena);
