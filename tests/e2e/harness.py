@@ -34,6 +34,9 @@ ROOT = TESTS.parent
 BUILD = pathlib.Path(os.environ.get("KONTOR_BUILD", ROOT / "build")).resolve()
 KONTOR = BUILD / "kontor"
 READY_LIMIT_S = 60
+# What a server's log must never hold: sanitizers and broken invariants.
+REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:",
+           "internal fault")
 STOP_LIMIT_S = 20
 
 _tests = []
@@ -151,9 +154,13 @@ class Server:
 
     def __exit__(self, kind, *_):
         self.stop()
+        log = self.log()
         if kind is not None:
             print("\n".join("# server: " + line[:400] for line in self.log().splitlines()[-40:]))
         shutil.rmtree(self.folder, ignore_errors=True)
+        for report in REPORTS:
+            if report in log:
+                raise AssertionError(log[log.index(report):][:4000])
 
     def start(self):
         with open(self.folder / "log", "ab") as log:
