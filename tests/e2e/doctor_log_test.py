@@ -75,7 +75,7 @@ def judge(folder):
 
 @test
 def incidents_have_one_right_answer():
-    for name in ("incidents", "incidents-own", "incidents-blind", "incidents-blind2"):
+    for name in ("incidents", "incidents-own", "incidents-blind", "incidents-blind2", "incidents-kinds"):
         expect(judge(DATA / name), [], f"missed in {name}")
 
 
