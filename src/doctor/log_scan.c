@@ -35,7 +35,10 @@ struct log_scan {
     struct str block;
     size_t counted; // bytes of the block whose newlines are counted
     size_t line_begin, line_end;
-    uint64_t line; // number of the line [line_begin, line_end); 0: none yet
+    uint64_t line;         // number of the line [line_begin, line_end); 0: none yet
+    uint64_t cut_line;     // line for which line_cut holds
+    size_t line_cut;       // of its bytes [line_cut, line_end) are no evidence
+    bool continues_a_user; // the block begins inside such text
     char scratch[2 * WINDOW_BYTES + 64];
 };
 
@@ -256,6 +259,64 @@ static void go_to_line(struct log_scan *s, size_t at)
     }
 }
 
+/* Where text of users begins: engines print requests and answers, and what people ask an engine
+ * about is often an error.  Each is cut behind its text, or behind the first `then` that follows. */
+static const struct {
+    const char *text;
+    const char *then;
+} user_marks[] = {
+    {"Received request ", ": "},
+    {"Generated response ", NULL},
+    {"prompt: '", NULL},
+    {"prompt: \"", NULL},
+    {"\"prompt\":", NULL},
+    {"'prompt':", NULL},
+    {"\"messages\":", NULL},
+    {"'messages':", NULL},
+    {"\\\"messages\\\":", NULL},
+    {"\"role\":", NULL},
+    {"'role':", NULL},
+    {"GenerateReqInput(", NULL},
+    {"messages=[", NULL},
+    {"\"content\":", NULL},
+    {"ChatCompletionRequest(", NULL},
+    {"CompletionRequest(", NULL},
+    {"\"choices\":", NULL},
+};
+
+static size_t find_user_text(struct str line)
+{
+    size_t first = line.len;
+
+    for (size_t i = 0; i < ARRAY_COUNT(user_marks); i++) {
+        struct str mark = str_from_c(user_marks[i].text);
+        size_t at = str_find(str_slice(line, 0, first), mark, 0);
+
+        if (at == SIZE_MAX) {
+            continue;
+        }
+        at += mark.len;
+        if (user_marks[i].then != NULL) {
+            at = str_find(line, str_from_c(user_marks[i].then), at);
+        }
+        first = at < first ? at : first;
+    }
+    return first;
+}
+
+/* For the line that go_to_line chose. */
+static size_t user_text_of_line(struct log_scan *s)
+{
+    if (s->cut_line != s->line) {
+        struct str line = str_slice(s->block, s->line_begin, s->line_end);
+        bool inside = s->continues_a_user && s->line_begin == 0;
+
+        s->cut_line = s->line;
+        s->line_cut = s->line_begin + (inside ? 0 : find_user_text(line));
+    }
+    return s->line_cut;
+}
+
 static void on_literal(void *user, uint32_t pattern_idx, size_t at)
 {
     struct log_scan *s = user;
@@ -276,7 +337,11 @@ static void on_literal(void *user, uint32_t pattern_idx, size_t at)
         return;
     }
     begin = at - s->line_begin > WINDOW_BYTES ? at - WINDOW_BYTES : s->line_begin;
-    end = s->line_end - at > WINDOW_BYTES ? at + WINDOW_BYTES : s->line_end;
+    end = user_text_of_line(s);
+    if (at >= end) {
+        return;
+    }
+    end = end - at > WINDOW_BYTES ? at + WINDOW_BYTES : end;
     state->tried_line = s->line;
     state->tried_until = end;
     state->done = state->fact_idx > 0 && !state->keeps_on && ++state->tries > FACT_TRIES_MAX;
@@ -297,15 +362,27 @@ static void on_literal(void *user, uint32_t pattern_idx, size_t at)
     }
 }
 
+/* A line longer than a block comes in pieces; the next piece belongs to the same user. */
+static bool ends_in_user_text(struct log_scan *s)
+{
+    if (s->block.len == 0 || s->block.ptr[s->block.len - 1] == '\n') {
+        return false;
+    }
+    go_to_line(s, s->block.len - 1);
+    return user_text_of_line(s) < s->line_end;
+}
+
 void log_scan_feed(struct log_scan *s, struct str block)
 {
     s->block = block;
     s->counted = 0;
     s->line = 0;
+    s->cut_line = 0;
     for (uint32_t i = 0; i < s->rules->n_patterns; i++) {
         s->states[i].tried_until = 0; // offsets are the block's
     }
     rules_filter_scan(s->filter, block, on_literal, s);
+    s->continues_a_user = ends_in_user_text(s);
     s->lines_before += count_newlines(str_slice(block, s->counted, block.len));
     s->line = 0;
 }

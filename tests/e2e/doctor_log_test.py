@@ -115,6 +115,33 @@ def healthy_logs_have_no_finding():
         expect((code, answer["findings"], answer["state"]), (0, [], "ok"), path.name)
 
 
+ASKED = "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB; ImportError: libcuda.so.1: cannot open"
+ASKED_LINES = [
+    "INFO 10-02 08:00:50 [logger.py:40] Received request chatcmpl-1: prompt: 'why {}?', params: SamplingParams(n=1)",
+    "INFO 10-02 08:00:50 [logger.py:40] Received request chatcmpl-1: params: SamplingParams(stop=['{}'])",
+    "INFO 10-02 08:00:50 [logger.py:71] Request chatcmpl-1 details: prompt: \"{}\", prompt_token_ids: None",
+    "INFO 10-02 08:00:52 [logger.py:90] Generated response chatcmpl-1: output: 'it says {}', finish_reason: stop",
+    "srv  log_server_r: request:  {{\"messages\":[{{\"role\":\"user\",\"content\":\"{}\"}}]}}",
+    "POST /v1/chat/completions {{\"model\": \"glm\", \"messages\": [{{\"content\": \"{}\"}}]}}",
+    "[2025-10-02 08:00:50] Receive: obj=GenerateReqInput(text='{}', rid='1')",
+    "INFO body={{'prompt': '{}'}}",
+]
+
+
+@test
+def what_users_write_is_no_evidence():
+    expect(examine(ASKED + "\n")[0], 1, "the text by itself")
+    for form in ASKED_LINES:
+        line = form.format(ASKED)
+        code, answer = examine(line + "\n")
+        expect((code, answer["findings"], answer["unknown"]), (0, [], []), line)
+    # A request longer than a block is cut in pieces; the error behind it is found all the same.
+    long = ASKED_LINES[0].format("x" * (1 << 20) + ASKED)
+    expect(examine(long + "\n")[0], 0, "a long request")
+    code, answer = examine(long + "\n" + ASKED + "\n")
+    expect((code, answer["findings"][0]["line"]), (1, 2))
+
+
 @test
 def our_own_server_is_healthy():
     with Server() as server:
