@@ -6,6 +6,7 @@
 #include "doctor/log_check.h"
 #include "doctor/report.h"
 #include "doctor/rules.h"
+#include "doctor/visible.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,28 @@ struct request {
     struct buf *files; // what is said line by line; with --json the elements of an array
 };
 
+/* To a terminal, whatever file names and rules hold. */
+static void write_lines(FILE *to, struct str text)
+{
+    struct buf shown;
+
+    buf_init(&shown, OUT_BYTES_MAX);
+    visible_append_lines(&shown, text);
+    fwrite(shown.ptr, 1, shown.len, to);
+    buf_done(&shown);
+}
+
+static void say_failed(const struct error *err)
+{
+    struct buf shown;
+
+    buf_init(&shown, OUT_BYTES_MAX);
+    visible_append_lines(&shown, str_from_c(err->text));
+    buf_append_byte(&shown, '\0');
+    command_failed("doctor", shown.len > 1 ? shown.ptr : err->text);
+    buf_done(&shown);
+}
+
 static enum status load_rules(const struct option_values *v, struct rules *r, struct error *err)
 {
     uint32_t n;
@@ -90,7 +113,7 @@ static enum status load_rules(const struct option_values *v, struct rules *r, st
         rc = rc == OK ? one : rc;
     }
     if (rc != OK) {
-        fwrite(faults.ptr, 1, faults.len, stderr);
+        write_lines(stderr, buf_str(&faults));
         error_set(err, rc, "the rules have faults (above)");
     }
     buf_done(&faults);
@@ -253,11 +276,11 @@ static int list_rules(const struct option_values *v)
     buf_init(&out, OUT_BYTES_MAX);
     if (load_rules(v, r, &err) != OK) {
         rules_destroy(r);
-        command_failed("doctor", err.text);
+        say_failed(&err);
         return EXIT_CODE_UNCHECKED;
     }
     rules_write_page(r, &out);
-    fwrite(out.ptr, 1, out.len, stdout);
+    write_lines(stdout, buf_str(&out));
     buf_done(&out);
     rules_destroy(r);
     return EXIT_CODE_OK;
@@ -275,7 +298,7 @@ static int doctor(const struct option_values *v)
         struct error err = {0};
 
         if (checks[i].is_wanted(v) && checks[i].run(&q, &err) != OK) {
-            command_failed("doctor", err.text);
+            say_failed(&err);
             code = EXIT_CODE_UNCHECKED;
         }
     }

@@ -1,6 +1,7 @@
 #include "doctor/log_scan.h"
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "doctor/rules_filter.h"
 #include "doctor/rules_regex.h"
 
@@ -115,6 +116,15 @@ static struct str strip_escapes(struct log_scan *s, struct str line)
     return (struct str){s->scratch, n};
 }
 
+/* At most `max` bytes of `s`, no character cut. */
+static struct str shorten(struct str s, size_t max)
+{
+    struct str cut = str_slice(s, 0, max);
+
+    cut.len -= cut.len < s.len ? utf8_incomplete_tail(cut) : 0;
+    return cut;
+}
+
 static void keep_place(struct log_scan_place *p, uint64_t line, struct str text,
                        const struct str groups[RULES_REGEX_CAPTURES_MAX])
 {
@@ -123,13 +133,16 @@ static void keep_place(struct log_scan_place *p, uint64_t line, struct str text,
     if (text.len > LOG_SCAN_EVIDENCE_MAX) {
         begin = (size_t)(groups[0].ptr - text.ptr);
         begin = begin > LOG_SCAN_EVIDENCE_MAX / 4 ? begin - LOG_SCAN_EVIDENCE_MAX / 4 : 0;
+        while (begin > 0 && begin < text.len && ((unsigned char)text.ptr[begin] & 0xc0) == 0x80) {
+            begin++; // not inside a character
+        }
     }
-    text = str_slice(text, begin, begin + LOG_SCAN_EVIDENCE_MAX);
+    text = shorten(str_slice(text, begin, text.len), LOG_SCAN_EVIDENCE_MAX);
     p->line = line;
     p->evidence_len = u32_from_size(text.len);
     memcpy(p->evidence, text.ptr, text.len);
     for (int k = 0; k < LOG_SCAN_CAPTURES; k++) {
-        struct str c = str_slice(groups[k + 1], 0, LOG_SCAN_CAPTURE_MAX);
+        struct str c = shorten(groups[k + 1], LOG_SCAN_CAPTURE_MAX);
 
         p->capture_len[k] = u32_from_size(c.len);
         if (c.len > 0) {
@@ -157,7 +170,7 @@ static void add_value(struct log_scan *s, struct str name, struct str value, uin
     struct log_scan_fact *f = fact_slot(s, name);
     struct log_scan_value *v;
 
-    value = str_slice(str_trim(value), 0, LOG_SCAN_CAPTURE_MAX);
+    value = shorten(str_trim(value), LOG_SCAN_CAPTURE_MAX);
     if (f == NULL || value.len == 0) {
         return;
     }

@@ -350,6 +350,22 @@ def line_numbers_and_counts_are_right_across_blocks():
 
 
 @test
+def names_and_rules_do_not_steer_the_terminal():
+    with tempfile.TemporaryDirectory() as folder:
+        name = pathlib.Path(folder, "na\x1b[2J\u202eme")
+        name.with_suffix(".log").write_text("ImportError: libcuda.so.1: cannot open shared object file\n")
+        name.with_suffix(".rules").write_text("rule x\x1b[2J\u202e\nbogus\x1b[2J\x9b word\n", encoding="utf-8")
+        name.with_suffix(".sh").write_text("#!/bin/sh\nvllm serve /m --device ascend\n")
+        for args in (["--log", f"{name}.log"], ["--log", f"{name}.gone"], ["--file", f"{name}.sh", "--fix"],
+                     ["--file", f"{name}.gone"], ["--log", f"{name}.log", "--rules", f"{name}.rules"],
+                     ["--list-rules", "--rules", f"{name}.gone"]):
+            done = run("doctor", *args)
+            said_all = done.stdout + done.stderr
+            expect_true("na" in said_all and "me" in said_all, said_all)
+            expect_true(not re.search("[\x1b\x80-\x9f\u202e]", said_all), ascii(said_all))
+
+
+@test
 def unreadable_input_is_refused():
     with tempfile.TemporaryDirectory(prefix="kontor-doctor-") as tmp:
         folder = pathlib.Path(tmp)
