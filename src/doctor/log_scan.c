@@ -12,6 +12,7 @@
 #define DEBUG_COLUMN_MAX 60
 #define FACT_NAMES_MAX 128
 #define ESCAPE_BYTES_MAX 16
+#define GIVE_UPS_MAX 100    // lines; each costs as much time as thousands of others
 #define FACT_TRIES_MAX 2000 // lines; versions and models stand in the first of a log
 
 struct pattern_state {
@@ -21,8 +22,10 @@ struct pattern_state {
     size_t tried_until;
     uint32_t fact_idx; // + 1; 0: belongs to a rule
     uint32_t tries;    // of a fact's pattern
-    bool keeps_on;     // its last place matters: names with '_'
-    bool done;         // nothing more to learn from it, or it did not compile
+    uint32_t n_gave_up;
+    uint64_t gave_up_line; // first; 0: none
+    bool keeps_on;         // its last place matters: names with '_'
+    bool done;             // nothing more to learn from it, or it did not compile
 };
 
 struct log_scan {
@@ -370,8 +373,16 @@ static void on_literal(void *user, uint32_t pattern_idx, size_t at)
         line.len--;
     }
     line = strip_escapes(s, line);
-    if (rules_regex_find(state->regex, line, groups)) {
+    switch (rules_regex_find(state->regex, line, groups)) {
+    case RULES_REGEX_FOUND:
         record(s, pattern_idx, line, groups);
+        break;
+    case RULES_REGEX_GAVE_UP:
+        state->gave_up_line = state->n_gave_up == 0 ? s->line : state->gave_up_line;
+        state->done = ++state->n_gave_up == GIVE_UPS_MAX;
+        break;
+    case RULES_REGEX_ABSENT:
+        break;
     }
 }
 
@@ -404,6 +415,12 @@ const struct log_scan_hits *log_scan_hits(const struct log_scan *s, uint32_t pat
 {
     CHECK(pattern_idx < s->rules->n_patterns);
     return s->states[pattern_idx].hits == NULL ? &no_hits : s->states[pattern_idx].hits;
+}
+
+uint64_t log_scan_gave_up(const struct log_scan *s, uint32_t pattern_idx)
+{
+    CHECK(pattern_idx < s->rules->n_patterns);
+    return s->states[pattern_idx].gave_up_line;
 }
 
 const struct log_scan_fact *log_scan_fact(const struct log_scan *s, struct str name)

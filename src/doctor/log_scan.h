@@ -68,6 +68,8 @@ void log_scan_tell(struct log_scan *s, struct str name, struct str value);
 
 /** The record of a pattern. */
 const struct log_scan_hits *log_scan_hits(const struct log_scan *s, uint32_t pattern_idx);
+/** The first line on which a pattern gave up (RULES_REGEX_GAVE_UP); 0: on none. */
+uint64_t log_scan_gave_up(const struct log_scan *s, uint32_t pattern_idx);
 /** NULL when nothing is known under that name. */
 const struct log_scan_fact *log_scan_fact(const struct log_scan *s, struct str name);
 /** All facts, for listing. */

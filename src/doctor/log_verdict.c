@@ -310,6 +310,92 @@ static void add_unknown(const struct log_scan *s, struct str file, uint64_t read
     buf_done(&cause);
 }
 
+/* The line on which it became unknown whether a rule holds; 0: it is known. */
+static uint64_t undecided_line(const struct log_scan *s, const struct rules_rule *rule, bool holds)
+{
+    uint64_t line = 0;
+
+    for (int role = RULES_MATCH; role < RULES_ROLE_COUNT; role++) {
+        uint32_t n;
+        const uint32_t *idx = rules_role(rule, (enum rules_role)role, &n);
+        bool any_hit = false;
+
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t gave_up = log_scan_gave_up(s, idx[i]);
+            bool hit = log_scan_hits(s, idx[i])->times > 0;
+
+            any_hit = any_hit || hit;
+            if (gave_up > 0 && !hit && (!holds || role == RULES_NONE)) {
+                line = line == 0 ? gave_up : line;
+            }
+        }
+        if (role == RULES_MATCH && !any_hit && line == 0) {
+            return 0; // nothing of it is in the log
+        }
+    }
+    return line;
+}
+
+static void add_undecided(struct str file, const char *what, struct str name, struct str rules_file,
+                          uint64_t rules_line, uint64_t line, struct report *report)
+{
+    struct buf texts[2];
+
+    for (int k = 0; k < 2; k++) {
+        buf_init(&texts[k], TEXT_BYTES_MAX);
+    }
+    buf_printf(&texts[0], "%s %.*s could not be tried on line %" PRIu64, what, STR_ARG(name), line);
+    buf_printf(&texts[1],
+               "An expression of it (%.*s:%" PRIu64 ") needs more steps than are allowed, so "
+               "whether it holds is not known.",
+               STR_ARG(rules_file), rules_line);
+    report_add(report, &(struct finding){.state = FINDING_UNKNOWN,
+                                         .grade = FINDING_UNGRADED,
+                                         .id = name,
+                                         .title = buf_str(&texts[0]),
+                                         .cause = buf_str(&texts[1]),
+                                         .fix = STR("Write the expression without a repetition "
+                                                    "inside a repetition."),
+                                         .file = file,
+                                         .line = line});
+    for (int k = 0; k < 2; k++) {
+        buf_done(&texts[k]);
+    }
+}
+
+/* Expressions that gave up are no "no". */
+static void add_all_undecided(const struct rules *r, const struct log_scan *s,
+                              const struct candidate *found, uint32_t n, struct str file,
+                              struct report *report)
+{
+    for (uint32_t i = 0; i < r->n_rules; i++) {
+        const struct rules_rule *rule = &r->rules[i];
+        bool holds = false;
+        uint64_t line;
+
+        for (uint32_t k = 0; k < n; k++) {
+            holds = holds || found[k].rule == rule;
+        }
+        line = undecided_line(s, rule, holds);
+        if (line > 0) {
+            add_undecided(file, "rule", rule->id, rule->file, rule->line, line, report);
+        }
+    }
+    for (uint32_t i = 0; i < r->n_facts; i++) {
+        const struct rules_fact *f = &r->facts[i];
+        uint64_t line = 0;
+
+        for (uint32_t k = 0; k < f->n_patterns; k++) {
+            uint64_t gave_up = log_scan_gave_up(s, f->patterns[k]);
+
+            line = line == 0 ? gave_up : line;
+        }
+        if (line > 0 && log_scan_fact(s, f->name) == NULL) {
+            add_undecided(file, "fact", f->name, f->file, f->line, line, report);
+        }
+    }
+}
+
 static void add_facts(const struct log_scan *s, struct report *report)
 {
     uint32_t n;
@@ -350,6 +436,7 @@ void log_verdict(const struct rules *r, const struct log_scan *s, struct str fil
     for (uint32_t i = 1; i < n && i <= RELATED_MAX; i++) {
         report_add_related(report, found[i].rule->id, found[i].rule->title, found[i].place->line);
     }
+    add_all_undecided(r, s, found, n, file, report);
     add_facts(s, report);
     free(found);
 }

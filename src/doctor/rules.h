@@ -80,6 +80,7 @@ struct rules_fact {
     struct str value; // empty: first capture of the pattern
     uint32_t patterns[RULES_PATTERNS_PER_RULE_MAX];
     uint32_t n_patterns;
+    struct str file;
     uint32_t line;
 };
 

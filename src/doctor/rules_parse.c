@@ -130,6 +130,7 @@ static void begin_fact(struct parse *p, struct str rest)
                             .value = equals == SIZE_MAX
                                          ? STR("")
                                          : copy(p, str_trim(str_slice(rest, equals + 1, rest.len))),
+                            .file = copy(p, p->name),
                             .line = p->line_number};
     if (p->fact->name.len == 0) {
         fault_here(p, "a fact needs a name", rest);

@@ -22,9 +22,16 @@ MUST_USE enum status rules_regex_create(struct str regex, struct rules_regex **r
                                         struct error *err);
 /** NULL accepted. */
 void rules_regex_destroy(struct rules_regex *x);
-/** Whether it occurs in `line`; ret_groups[0] is the whole, then the groups (empty: not set).
- *  A pattern that would backtrack without end counts as not found. */
-bool rules_regex_find(struct rules_regex *x, struct str line,
-                      struct str ret_groups[RULES_REGEX_CAPTURES_MAX]);
+/* What a search answers. */
+enum rules_regex_answer {
+    RULES_REGEX_ABSENT,
+    RULES_REGEX_FOUND,
+    RULES_REGEX_GAVE_UP, // a limit of steps or memory was reached: not known
+};
+
+/** Whether it occurs in `line`; when FOUND, ret_groups[0] is the whole, then the groups (empty: not
+ *  set).  A pattern that would backtrack without end gives up. */
+enum rules_regex_answer rules_regex_find(struct rules_regex *x, struct str line,
+                                         struct str ret_groups[RULES_REGEX_CAPTURES_MAX]);
 
 #endif

@@ -312,6 +312,24 @@ LOG = ("INFO 开始加载模型 /models/智谱\n错误：加载失败\n"
 
 
 @test
+def an_expression_that_gives_up_is_no_no():
+    rules = ("rule endless\ntitle t\nmatch /fatal: (a+)+$/\ncause c\nfix f\nexample fatal: aaaa\n"
+             "fact word\nmatch /fatal: ((?:a+)+)$/\n")
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "own.rules")
+        path.write_text(rules)
+        code, answer = examine("INFO fine\nfatal: " + "a" * 200 + "b\n", "--rules", str(path))
+        expect((code, answer["state"]), (0, "unknown"))
+        expect([(f["id"], f["line"]) for f in answer["unknown"]], [("endless", 2), ("word", 2)])
+        expect_in("own.rules:1", answer["unknown"][0]["cause"])
+        code, answer = examine("fatal: " + "a" * 200 + "b\nfatal: aa\n", "--rules", str(path))
+        expect((code, answer["findings"][0]["id"]), (1, "endless"))
+        # Many such lines cost no more than the first hundred.
+        code, answer = examine(("fatal: " + "a" * 200 + "b\n") * 100000, "--rules", str(path))
+        expect((code, len(answer["unknown"])), (0, 2))
+
+
+@test
 def encodings_are_recognised():
     for name, data in (("utf-8", LOG.encode()), ("utf-8 with mark", b"\xef\xbb\xbf" + LOG.encode()),
                        ("crlf", LOG.replace("\n", "\r\n").encode()), ("gb18030", LOG.encode("gb18030")),
