@@ -330,6 +330,24 @@ def an_expression_that_gives_up_is_no_no():
 
 
 @test
+def a_pipe_is_a_log_but_no_rule_file():
+    with tempfile.TemporaryDirectory() as folder:
+        pipe = os.path.join(folder, "pipe")
+        os.mkfifo(pipe)
+        for args in (["--log", "/dev/null", "--rules", pipe], ["--list-rules", "--rules", pipe],
+                     ["--log", "/dev/null", "--rules", folder], ["--log", "/dev/null", "--rules", "/dev/null"],
+                     ["--file", pipe]):
+            done = run("doctor", *args, limit_s=10)
+            expect((done.returncode, done.stdout), (2, ""), args)
+            expect_in("regular file", done.stderr)
+        with subprocess.Popen([str(KONTOR), "doctor", "--log", pipe], stdout=subprocess.PIPE, text=True) as child:
+            with open(pipe, "w", encoding="utf-8") as f:
+                f.write("ImportError: libcuda.so.1: cannot open shared object file\n")
+            expect_in("libcuda", child.communicate(timeout=10)[0])
+            expect(child.returncode, 1)
+
+
+@test
 def encodings_are_recognised():
     for name, data in (("utf-8", LOG.encode()), ("utf-8 with mark", b"\xef\xbb\xbf" + LOG.encode()),
                        ("crlf", LOG.replace("\n", "\r\n").encode()), ("gb18030", LOG.encode("gb18030")),
