@@ -20,7 +20,7 @@
 
 static const struct option options[] = {
     {"log", NULL, OPTION_STRINGS, OPTION_HONOUR, NULL, "FILE",
-     "Explain these logs; - is standard input. UTF-8, UTF-16 and GB18030.", NULL, NULL, 0, 0},
+     "Explain these logs; - is standard input. UTF-8, UTF-16, UTF-32, GB18030.", NULL, NULL, 0, 0},
     {"file", NULL, OPTION_STRINGS, OPTION_HONOUR, NULL, "FILE",
      "Check an entry script, Dockerfile, Compose file, daemon.json, manifest or .env.", NULL, NULL,
      0, 0},

@@ -353,7 +353,12 @@ def encodings_are_recognised():
                        ("crlf", LOG.replace("\n", "\r\n").encode()), ("gb18030", LOG.encode("gb18030")),
                        ("utf-16 with mark", LOG.encode("utf-16")),
                        ("utf-16le", ("A plain line of text\n" * 4 + LOG).encode("utf-16-le")),
-                       ("utf-16be", ("A plain line of text\n" * 4 + LOG).encode("utf-16-be"))):
+                       ("utf-16be", ("A plain line of text\n" * 4 + LOG).encode("utf-16-be")),
+                       ("utf-32 with mark", LOG.encode("utf-32")),
+                       ("utf-32be with mark", b"\0\0\xfe\xff" + LOG.encode("utf-32-be")),
+                       ("utf-32le", ("A plain line of text\n" * 4 + LOG).encode("utf-32-le")),
+                       ("utf-32be", ("A plain line of text\n" * 4 + LOG).encode("utf-32-be")),
+                       ("utf-32 of many blocks", ("A plain line of text\n" * 40000 + LOG).encode("utf-32"))):
         code, answer = examine(data)
         expect((code, answer["findings"][0]["id"]), (1, "musa-mccl"), name)
         expect_in("cannot open shared object", answer["findings"][0]["evidence"])
