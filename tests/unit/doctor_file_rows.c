@@ -27,6 +27,27 @@ static const struct row rows[] = {
     {"a.sh", SH "vllm serve /m --prefill-chunk-size 4096\n", "engine-flag",
      "--max-num-batched-tokens 4096"},
     {"a.sh", SH "vllm serve /m --num-lookahead-slots 4\n", "engine-flag", "vllm serve /m"},
+    /* a flag that was right in the version that the image names */
+    {"c.yml",
+     SERVICE "    image: reg.example:5000/mcc/vllm-musa-qy2-py310:v0.8.4-release\n"
+             "    runtime: mthreads\n    environment: {MTHREADS_VISIBLE_DEVICES: all}\n"
+             "    command: [\"vllm\", \"serve\", \"/m\", \"--device\", \"musa\"]\n",
+     NULL, NULL},
+    {"a.sh", SH "docker run --gpus all vllm/vllm-openai:v0.8.4 --model m/m --device cuda\n", NULL,
+     NULL},
+    {"a.sh", SH "docker run --gpus all vllm/vllm-openai:v0.8.4 --model m/m --device npu\n",
+     "engine-flag", "--model m/m"},
+    {"a.sh", SH "docker run --gpus all vllm/vllm-openai:v0.11.0 --model m/m --device cuda\n",
+     "engine-flag", "vllm/vllm-openai:v0.11.0 --model m/m \n"},
+    {"a.sh", SH "docker run --gpus all vllm/vllm-openai:v0.10.2 --model m/m --rope-theta 5\n", NULL,
+     NULL},
+    /* and one of which the file says no version: likely, left as it is */
+    {"a.sh", SH "vllm serve /m --device cuda\n", "engine-flag", "/m --device cuda\n"},
+    {"a.sh",
+     SH "docker run --gpus all nvcr.io/nvidia/vllm:25.09-py3 vllm serve m/m --device=cuda\n",
+     "engine-flag", "--device=cuda\n"},
+    {"a.sh", SH "vllm serve /m --use-v2-block-manager\n", "engine-flag",
+     "--use-v2-block-manager\n"},
     {"a.sh", SH "vllm serve /m --tensor-paralel-size 2\n", "engine-flag-spelling",
      "--tensor-parallel-size 2"},
     {"a.sh", SH "vllm serve /m --context-length=4096\n", "engine-flag", "--max-model-len=4096"},
