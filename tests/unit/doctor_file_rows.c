@@ -183,6 +183,30 @@ static const struct row rows[] = {
                  "reservations:\n          devices:\n            - driver: ascend\n   "
                  "           count: 1\n    shm_size: 16g\n",
      "device-driver", "[ASCEND_VISIBLE_DEVICES=0]\n    shm_size: 16g"},
+    /* a variable of a runtime without the runtime */
+    {"c.yml",
+     SERVICE
+     "    image: a/vllm-musa:v0.8.4\n    environment:\n      MTHREADS_VISIBLE_DEVICES: all\n",
+     "no-gpu", NULL},
+    {"c.yml", SERVICE "    image: own/server:1\n    environment: [CAMBRICON_VISIBLE_DEVICES=0]\n",
+     "no-gpu", NULL},
+    {"c.yml", SERVICE "    image: own/server:1\n    environment: [ASCEND_VISIBLE_DEVICES=0]\n",
+     "no-gpu", NULL},
+    {"c.yml", SERVICE "    image: own/server:1\n    environment: [NVIDIA_VISIBLE_DEVICES=0]\n",
+     "no-gpu", NULL},
+    {"c.yml", SERVICE "    image: own/server:1\n    environment: [NVIDIA_VISIBLE_DEVICES=void]\n",
+     NULL, NULL},
+    {"c.yml",
+     SERVICE
+     "    image: own/server:1\n    privileged: true\n    environment: [ASCEND_VISIBLE_DEVICES=0]\n",
+     NULL, NULL},
+    {"c.yml",
+     SERVICE "    image: own/server:1\n    runtime: cambricon\n    environment: "
+             "[CAMBRICON_VISIBLE_DEVICES=0]\n",
+     NULL, NULL},
+    {"a.sh", SH "docker run -e MTHREADS_VISIBLE_DEVICES=all own/server:1\n", "no-gpu", NULL},
+    {"a.sh", SH "docker run --runtime=mthreads -e MTHREADS_VISIBLE_DEVICES=all own/server:1\n",
+     NULL, NULL},
     {"compose.yml", SERVICE "    image: redis:7\n    ports: [\"6379:6379\"]\n", "redis-open",
      "127.0.0.1:6379:6379"},
     {"compose.yml",
