@@ -12,16 +12,20 @@
 #define DEBUG_COLUMN_MAX 60
 #define FACT_NAMES_MAX 128
 #define ESCAPE_BYTES_MAX 16
-#define GIVE_UPS_MAX 100    // lines; each costs as much time as thousands of others
-#define FACT_TRIES_MAX 2000 // lines; versions and models stand in the first of a log
+#define GIVE_UPS_MAX 100        // lines; each costs as much time as thousands of others
+#define REPEATED_TRIES_MAX 64   // patterns that were tried on a line
+#define REPEATED_BYTES_MAX 1024 // longer lines are looked at each time
+#define FACT_TRIES_MAX 2000     // lines; versions and models stand in the first of a log
 
 struct pattern_state {
     struct rules_regex *regex;  // owned; compiled when first needed
     struct log_scan_hits *hits; // owned; allocated at the first hit
     uint64_t tried_line;        // line on which it was tried last, and up to which byte
     size_t tried_until;
-    uint32_t fact_idx; // + 1; 0: belongs to a rule
-    uint32_t tries;    // of a fact's pattern
+    uint32_t fact_idx;              // + 1; 0: belongs to a rule
+    uint32_t tries;                 // of a fact's pattern
+    enum rules_regex_answer answer; // on tried_line
+    struct log_scan_value *value;   // of the fact, when it was found there
     uint32_t n_gave_up;
     uint64_t gave_up_line; // first; 0: none
     bool keeps_on;         // its last place matters: names with '_'
@@ -39,7 +43,14 @@ struct log_scan {
     struct str block;
     size_t counted; // bytes of the block whose newlines are counted
     size_t line_begin, line_end;
-    uint64_t line;         // number of the line [line_begin, line_end); 0: none yet
+    uint64_t line;                      // number of the line [line_begin, line_end); 0: none yet
+    uint64_t looked_line;               // the line that was compared last
+    uint32_t tried[REPEATED_TRIES_MAX]; // on it
+    uint32_t n_tried;
+    size_t before_len;
+    char before[REPEATED_BYTES_MAX];
+    uint64_t debug_line; // line for which `debug` holds
+    bool debug;
     uint64_t cut_line;     // line for which line_cut holds
     size_t line_cut;       // of its bytes [line_cut, line_end) are no evidence
     bool continues_a_user; // the block begins inside such text
@@ -168,34 +179,59 @@ static struct log_scan_fact *fact_slot(struct log_scan *s, struct str name)
     return &s->facts[s->n_facts++];
 }
 
-static void add_value(struct log_scan *s, struct str name, struct str value, uint64_t line)
+/* The value's record, NULL when it is not kept. */
+static struct log_scan_value *add_value(struct log_scan *s, struct str name, struct str value,
+                                        uint64_t line)
 {
     struct log_scan_fact *f = fact_slot(s, name);
     struct log_scan_value *v;
 
     value = shorten(str_trim(value), LOG_SCAN_CAPTURE_MAX);
     if (f == NULL || value.len == 0) {
-        return;
+        return NULL;
     }
     for (uint32_t i = 0; i < f->n_values; i++) {
         v = &f->values[i];
         if (str_eq((struct str){v->text, v->len}, value)) {
             v->last_line = line;
-            return;
+            return v;
         }
     }
-    if (f->n_values < LOG_SCAN_VALUES_MAX) {
-        v = &f->values[f->n_values++];
-        v->line = line;
-        v->last_line = line;
-        v->len = u32_from_size(value.len);
-        memcpy(v->text, value.ptr, value.len);
+    if (f->n_values == LOG_SCAN_VALUES_MAX) {
+        return NULL;
     }
+    v = &f->values[f->n_values++];
+    v->line = line;
+    v->last_line = line;
+    v->len = u32_from_size(value.len);
+    memcpy(v->text, value.ptr, value.len);
+    return v;
 }
 
 void log_scan_tell(struct log_scan *s, struct str name, struct str value)
 {
-    add_value(s, name, value, 0);
+    (void)add_value(s, name, value, 0);
+}
+
+static void count(struct log_scan_hits *h, uint64_t line)
+{
+    h->times++;
+    if (h->n_first < LOG_SCAN_LINES_KEPT) {
+        h->first_lines[h->n_first++] = line;
+    }
+    h->last_lines[h->n_last++ % LOG_SCAN_LINES_KEPT] = line;
+    h->last.line = line;
+}
+
+/* What a pattern answered on the same line before holds for this one; only its number differs. */
+static void record_again(struct pattern_state *state, uint64_t line)
+{
+    if (state->answer == RULES_REGEX_FOUND && state->value != NULL) {
+        state->value->last_line = line;
+    } else if (state->answer == RULES_REGEX_FOUND && state->hits != NULL &&
+               state->hits->last.line != line && state->hits->times < LOG_SCAN_TIMES_MAX) {
+        count(state->hits, line);
+    }
 }
 
 static void record(struct log_scan *s, uint32_t pattern_idx, struct str text,
@@ -207,7 +243,11 @@ static void record(struct log_scan *s, uint32_t pattern_idx, struct str text,
     if (state->fact_idx > 0) {
         const struct rules_fact *f = &s->rules->facts[state->fact_idx - 1];
 
-        add_value(s, f->name, f->value.len > 0 ? f->value : groups[1], s->line);
+        state->value = add_value(s, f->name, f->value.len > 0 ? f->value : groups[1], s->line);
+        if (state->value == NULL && f->value.len == 0 && log_scan_fact(s, f->name) != NULL) {
+            state->done = log_scan_fact(s, f->name)->n_values == LOG_SCAN_VALUES_MAX;
+            return; // no more values are kept
+        }
         state->done = f->value.len > 0 && f->name.ptr[0] != '_'; // one place of it is enough
         return;
     }
@@ -218,11 +258,7 @@ static void record(struct log_scan *s, uint32_t pattern_idx, struct str text,
     if (h == NULL || h->last.line == s->line) {
         return; // once per line
     }
-    h->times++;
-    if (h->n_first < LOG_SCAN_LINES_KEPT) {
-        h->first_lines[h->n_first++] = s->line;
-    }
-    h->last_lines[h->n_last++ % LOG_SCAN_LINES_KEPT] = s->line;
+    count(h, s->line);
     keep_place(&h->last, s->line, text, groups);
     if (h->times == 1) {
         h->first = h->last;
@@ -240,6 +276,16 @@ static bool is_debug(struct str line)
     }
     return at != SIZE_MAX && (at == 0 || head.ptr[at - 1] == ' ' || head.ptr[at - 1] == '[' ||
                               head.ptr[at - 1] == '-' || head.ptr[at - 1] == '|');
+}
+
+/* Of the line that go_to_line chose. */
+static bool line_is_debug(struct log_scan *s)
+{
+    if (s->debug_line != s->line) {
+        s->debug_line = s->line;
+        s->debug = is_debug(str_slice(s->block, s->line_begin, s->line_end));
+    }
+    return s->debug;
 }
 
 static size_t count_newlines(struct str s)
@@ -333,7 +379,69 @@ static size_t user_text_of_line(struct log_scan *s)
     return s->line_cut;
 }
 
-static void on_literal(void *user, uint32_t pattern_idx, size_t at)
+/* Whether the line that go_to_line chose is the one that was looked at before, once more. */
+static bool is_repeated(struct log_scan *s)
+{
+    struct str line = str_slice(s->block, s->line_begin, s->line_end);
+    bool repeated = s->looked_line > 0 && line.len == s->before_len && line.len > 0 &&
+                    s->n_tried <= REPEATED_TRIES_MAX && memcmp(line.ptr, s->before, line.len) == 0;
+
+    s->looked_line = s->line;
+    if (!repeated) {
+        s->n_tried = 0;
+        s->before_len = line.len <= REPEATED_BYTES_MAX ? line.len : 0;
+        memcpy(s->before, line.ptr, s->before_len);
+    }
+    return repeated;
+}
+
+/* The part of the line around `at` that an expression gets. */
+static struct str window(const struct log_scan *s, size_t at, size_t line_end)
+{
+    size_t begin = at - s->line_begin > WINDOW_BYTES ? at - WINDOW_BYTES : s->line_begin;
+    size_t end = line_end - at > WINDOW_BYTES ? at + WINDOW_BYTES : line_end;
+    struct str line = str_slice(s->block, begin, end);
+
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
+        line.len--;
+    }
+    return line;
+}
+
+/* Run the expression; what is found in text of users is none. */
+static enum rules_regex_answer try_pattern(struct log_scan *s, struct rules_regex *regex, size_t at,
+                                           struct str *ret_line,
+                                           struct str groups[RULES_REGEX_CAPTURES_MAX])
+{
+    enum rules_regex_answer answer;
+    size_t cut;
+
+    *ret_line = strip_escapes(s, window(s, at, s->line_end));
+    answer = rules_regex_find(regex, *ret_line, groups);
+    cut = answer == RULES_REGEX_ABSENT ? s->line_end : user_text_of_line(s);
+    if (cut == s->line_end) {
+        return answer;
+    }
+    if (at >= cut) {
+        return RULES_REGEX_ABSENT;
+    }
+    *ret_line = strip_escapes(s, window(s, at, cut));
+    return rules_regex_find(regex, *ret_line, groups);
+}
+
+/* Logs that repeat one line a million times are common: no expression runs on it again. */
+static void record_line_again(struct log_scan *s)
+{
+    for (uint32_t i = 0; i < s->n_tried; i++) {
+        struct pattern_state *state = &s->states[s->tried[i]];
+
+        state->tried_line = s->line;
+        state->tried_until = s->line_end;
+        record_again(state, s->line);
+    }
+}
+
+static size_t on_literal(void *user, uint32_t pattern_idx, size_t at)
 {
     struct log_scan *s = user;
     struct pattern_state *state = &s->states[pattern_idx];
@@ -341,49 +449,42 @@ static void on_literal(void *user, uint32_t pattern_idx, size_t at)
     struct str groups[RULES_REGEX_CAPTURES_MAX];
     struct str line;
     struct error err;
-    size_t begin;
-    size_t end;
 
-    if (state->done) {
-        return;
+    if (state->done || (state->hits != NULL && state->hits->times >= LOG_SCAN_TIMES_MAX)) {
+        return 0;
     }
     go_to_line(s, at);
-    if ((state->tried_line == s->line && at < state->tried_until) ||
-        (state->hits != NULL && state->hits->times >= LOG_SCAN_TIMES_MAX)) {
-        return;
+    if (state->tried_line == s->line && at < state->tried_until) {
+        return 0;
     }
-    begin = at - s->line_begin > WINDOW_BYTES ? at - WINDOW_BYTES : s->line_begin;
-    end = user_text_of_line(s);
-    if (at >= end) {
-        return;
+    if (s->looked_line != s->line && is_repeated(s)) {
+        record_line_again(s);
+        return s->line_end;
     }
-    end = end - at > WINDOW_BYTES ? at + WINDOW_BYTES : end;
+    if (s->n_tried < REPEATED_TRIES_MAX) {
+        s->tried[s->n_tried] = pattern_idx;
+    }
+    s->n_tried += s->n_tried <= REPEATED_TRIES_MAX;
+    line = window(s, at, s->line_end);
     state->tried_line = s->line;
-    state->tried_until = end;
+    state->tried_until = (size_t)(line.ptr - s->block.ptr) + line.len + 1;
+    state->answer = RULES_REGEX_ABSENT;
     state->done = state->fact_idx > 0 && !state->keeps_on && ++state->tries > FACT_TRIES_MAX;
-    line = str_slice(s->block, begin, end);
-    if (p->skips_debug && is_debug(line)) {
-        return;
+    if (p->skips_debug && line_is_debug(s)) {
+        return 0;
     }
     if (state->regex == NULL && rules_regex_create(p->regex, &state->regex, &err) != OK) {
         state->done = true;
-        return;
+        return 0;
     }
-    if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
-        line.len--;
-    }
-    line = strip_escapes(s, line);
-    switch (rules_regex_find(state->regex, line, groups)) {
-    case RULES_REGEX_FOUND:
+    state->answer = try_pattern(s, state->regex, at, &line, groups);
+    if (state->answer == RULES_REGEX_FOUND) {
         record(s, pattern_idx, line, groups);
-        break;
-    case RULES_REGEX_GAVE_UP:
+    } else if (state->answer == RULES_REGEX_GAVE_UP) {
         state->gave_up_line = state->n_gave_up == 0 ? s->line : state->gave_up_line;
         state->done = ++state->n_gave_up == GIVE_UPS_MAX;
-        break;
-    case RULES_REGEX_ABSENT:
-        break;
     }
+    return 0;
 }
 
 /* A line longer than a block comes in pieces; the next piece belongs to the same user. */
@@ -402,6 +503,8 @@ void log_scan_feed(struct log_scan *s, struct str block)
     s->counted = 0;
     s->line = 0;
     s->cut_line = 0;
+    s->debug_line = 0;
+    s->looked_line = 0; // a piece of a line has the number of the whole
     for (uint32_t i = 0; i < s->rules->n_patterns; i++) {
         s->states[i].tried_until = 0; // offsets are the block's
     }

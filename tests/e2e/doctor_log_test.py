@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import subprocess
 import tempfile
@@ -388,6 +389,34 @@ def line_numbers_and_counts_are_right_across_blocks():
     log += "OSError: [Errno 28] No space left on device\n"
     _, answer = examine(log)
     expect((answer["findings"][0]["line"], answer["findings"][0]["times"]), (n + 1, 2))
+
+
+@test
+def a_repeated_line_counts_as_often_as_it_stands_there():
+    full = "RuntimeError: No CUDA GPUs are available\n"
+    other = "ImportError: libcuda.so.1: cannot open shared object file\n"
+    ready = "INFO:     Application startup complete.\n"
+    for log, line, times in ((full * 5, 1, 5), (full * 2 + "x\n" + full * 3, 1, 5), (full * 30000, 1, 10000),
+                             (full * 2 + ready * 3 + full * 4, 9, 6)):
+        _, answer = examine(log)
+        expect((answer["findings"][0]["line"], answer["findings"][0]["times"]), (line, times), log[:200])
+    expect(examine(full * 3 + ready * 2)[0], 0, "ready in the end")
+    expect(examine(other * 3 + full * 3 + (ready + other) * 2 + ready * 2)[0], 0, "ready in the end, several lines")
+    _, answer = examine(full * 3 + other * 3)
+    expect(sorted(rule_ids(answer)), sorted(set(rule_ids(examine(full + other)[1]))), "both lines")
+
+
+def cpu_seconds(log):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    examine(log)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
+@test
+def a_log_of_one_line_is_read_as_fast_as_others():
+    spam = b"ImportError: libcuda.so.1: cannot open shared object file\n" * 400_000
+    fine = b"INFO requests are served and nothing else goes on in here\n" * 400_000
+    expect_true(min(cpu_seconds(spam) for _ in range(2)) < 6 * max(cpu_seconds(fine), 0.05), "time of one line")
 
 
 @test
