@@ -436,6 +436,24 @@ def names_and_rules_do_not_steer_the_terminal():
 
 
 @test
+def an_answer_that_cannot_be_written_is_no_answer():
+    for args in (["--log", "/dev/null"], ["--log", "/dev/null", "--json"], ["--list-rules"]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([str(KONTOR), "doctor", *args], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=60, check=False)
+        expect(done.returncode, 2, args)
+        expect_in("cannot be written", done.stderr)
+
+
+@test
+def options_that_would_do_nothing_are_refused():
+    for args in (["--fix"], ["--fix", "--log", "/dev/null"], ["--file", "x.sh", "--force"]):
+        done = run("doctor", *args)
+        expect((done.returncode, done.stdout), (2, ""), args)
+        expect_in("--f", done.stderr)
+
+
+@test
 def unreadable_input_is_refused():
     with tempfile.TemporaryDirectory(prefix="kontor-doctor-") as tmp:
         folder = pathlib.Path(tmp)
