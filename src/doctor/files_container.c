@@ -281,6 +281,42 @@ static void check_no_device(struct files_ctx *c, const struct files_container *k
     }
 }
 
+/* The image of another vendor's engine that is given nothing of its cards. */
+static void check_no_node(struct files_ctx *c, const struct files_container *k)
+{
+    static const struct {
+        uint32_t vendor;
+        const char *title;
+        const char *variable;
+        const char *fix;
+    } rows[] = {
+        {VENDOR_ASCEND, "an Ascend image that is given no NPU", "ASCEND_VISIBLE_DEVICES",
+         "Hand in /dev/davinciN, /dev/davinci_manager, /dev/devmm_svm and /dev/hisi_hdc with the "
+         "driver's folders, or use the ascend runtime with ASCEND_VISIBLE_DEVICES."},
+        {VENDOR_CAMBRICON, "a Cambricon image that is given no MLU", "CAMBRICON_VISIBLE_DEVICES",
+         "Hand in /dev/cambricon_devN and /dev/cambricon_ctl, or use the cambricon runtime with "
+         "CAMBRICON_VISIBLE_DEVICES."},
+        {VENDOR_MTHREADS, "a Moore Threads image that is given no GPU", "MTHREADS_VISIBLE_DEVICES",
+         "Use the mthreads runtime with MTHREADS_VISIBLE_DEVICES=all."},
+    };
+
+    if ((k->kind != FILES_COMPOSE && k->kind != FILES_SCRIPT) || k->engine == ENGINE_NONE ||
+        k->asks_gpu || k->privileged || k->runtime.len > 0 || k->n_nodes > 0) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if (files_container_image_vendors(k->image) == rows[i].vendor &&
+            files_env_find(k->env, k->n_env, rows[i].variable) == NULL) {
+            files_likely(c, k->at, "no-device", str_from_c(rows[i].title),
+                         STR("Neither device nodes nor the vendor's runtime are asked for here, so "
+                             "the engine finds no device and stops."),
+                         str_from_c(rows[i].fix),
+                         STR("No option that this file takes from elsewhere hands the devices in "
+                             "(docker inspect shows HostConfig.Devices and Runtime)."));
+        }
+    }
+}
+
 /* A variable that only a vendor's container runtime reads, without that runtime. */
 static void check_no_runtime(struct files_ctx *c, const struct files_container *k)
 {
@@ -468,6 +504,7 @@ void files_container_check(struct files_ctx *c, struct files_container *k)
     check_model_path(c, k);
     check_cpu_image(c, k);
     check_no_device(c, k);
+    check_no_node(c, k);
     check_no_runtime(c, k);
     check_renumbered(c, k);
     if (k->vendors & VENDOR_ASCEND) {

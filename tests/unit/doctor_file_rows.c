@@ -183,6 +183,14 @@ static const struct row rows[] = {
                  "reservations:\n          devices:\n            - driver: ascend\n   "
                  "           count: 1\n    shm_size: 16g\n",
      "device-driver", "[ASCEND_VISIBLE_DEVICES=0]\n    shm_size: 16g"},
+    /* a vendor's image that is given no device at all */
+    {"c.yml", SERVICE NPU "    command: vllm serve m/m\n", "no-device", NULL},
+    {"a.sh", SH "docker run a/vllm-musa:v0.8.4 vllm serve m/m\n", "no-device", NULL},
+    {"a.sh", SH "docker run a/vllm-mlu:v0.8.4 vllm serve m/m\n", "no-device", NULL},
+    {"a.sh", SH "docker run --privileged a/vllm-mlu:v0.8.4 vllm serve m/m\n", NULL, NULL},
+    {"a.sh", SH "docker run --device /dev/cambricon_dev0 a/vllm-mlu:v0.8.4 vllm serve m/m\n", NULL,
+     NULL},
+    {"a.sh", SH "docker run a/vllm-ascend:v0.18.0 npu-smi info\n", NULL, NULL},
     /* a variable of a runtime without the runtime */
     {"c.yml",
      SERVICE
