@@ -196,7 +196,32 @@ static void append_fact(struct buf *out, const struct log_scan *s, struct str in
     }
 }
 
-/* "{1}" is a capture of the match, "{fact:vllm|this version}" a fact or the words behind the
+/* "1", "1|2|words": the first capture that is not empty, else the words.  False: no such form. */
+static bool append_capture(struct buf *out, const struct log_scan_place *p, struct str inside)
+{
+    bool any = false;
+
+    while (inside.len > 0) {
+        struct str piece = str_slice(inside, 0, str_find_byte(inside, '|', 0));
+        int k = piece.len == 1 ? piece.ptr[0] - '1' : -1;
+
+        if (k < 0 || k >= LOG_SCAN_CAPTURES) {
+            if (any) {
+                buf_append_str(out, inside);
+            }
+            return any;
+        }
+        any = true;
+        if (p->capture_len[k] > 0) {
+            buf_append(out, p->captures[k], p->capture_len[k]);
+            return true;
+        }
+        inside = str_slice(inside, piece.len + 1, inside.len);
+    }
+    return any;
+}
+
+/* "{1}" and "{1|2|words}" are captures of the match, "{fact:vllm|this version}" a fact or the words behind the
  * bar. */
 static void expand(struct buf *out, const struct log_scan *s, const struct log_scan_place *p,
                    struct str text)
@@ -216,13 +241,9 @@ static void expand(struct buf *out, const struct log_scan *s, const struct log_s
             return;
         }
         inside = str_slice(text, open + 1, close);
-        if (inside.len == 1 && inside.ptr[0] >= '1' && inside.ptr[0] <= '0' + LOG_SCAN_CAPTURES) {
-            int k = inside.ptr[0] - '1';
-
-            buf_append(out, p->captures[k], p->capture_len[k]);
-        } else if (str_starts(inside, STR("fact:"))) {
+        if (str_starts(inside, STR("fact:"))) {
             append_fact(out, s, str_slice(inside, 5, inside.len));
-        } else {
+        } else if (!append_capture(out, p, inside)) {
             buf_append_str(out, str_slice(text, open, close + 1)); // braces of its own
         }
         at = close + 1;

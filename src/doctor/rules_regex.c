@@ -40,13 +40,14 @@ static pcre2_code *compile(struct str regex, struct error *err)
     return code;
 }
 
-enum status rules_regex_check(struct str regex, struct error *err)
+enum status rules_regex_check(struct str regex, uint32_t *ret_groups, struct error *err)
 {
     pcre2_code *code = compile(regex, err);
 
     if (code == NULL) {
         return E_INVALID;
     }
+    pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, ret_groups);
     pcre2_code_free(code);
     return OK;
 }
@@ -110,10 +111,11 @@ bool rules_regex_is_built(void)
     return false;
 }
 
-enum status rules_regex_check(struct str regex, struct error *err)
+enum status rules_regex_check(struct str regex, uint32_t *ret_groups, struct error *err)
 {
     (void)regex;
     (void)err;
+    *ret_groups = RULES_REGEX_CAPTURES_MAX - 1;
     return OK;
 }
 

@@ -15,8 +15,9 @@ struct rules_regex;
 
 /** Whether PCRE2 was there at build time. */
 bool rules_regex_is_built(void);
-/** Only see whether it compiles (always OK without PCRE2).  Errors: INVALID. */
-MUST_USE enum status rules_regex_check(struct str regex, struct error *err);
+/** Only see whether it compiles (always OK without PCRE2) and how many groups it has.
+ *  Errors: INVALID. */
+MUST_USE enum status rules_regex_check(struct str regex, uint32_t *ret_groups, struct error *err);
 /** Errors: INVALID, UNSUPPORTED, NO_MEMORY. */
 MUST_USE enum status rules_regex_create(struct str regex, struct rules_regex **ret_regex,
                                         struct error *err);

@@ -306,6 +306,24 @@ def own_rules_are_checked_and_used():
             expect_in(line, done.stderr)
 
 
+@test
+def captures_in_texts_are_checked():
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "own.rules")
+        text = ("rule own\ntitle {0}\nmatch /lost node (\\w+)|lost the (\\w+)|lost everything/\n"
+                "cause c {{x}} {{\"a\": 1}}\nfix f\nexample lost node a1\n")
+        for title in ("{3}", "{7}", "{0}", "{1|3|a node}", "{12}"):
+            path.write_text(text.format(title))
+            done = run("doctor", "--log", "/dev/null", "--rules", path)
+            expect(done.returncode, 2, title)
+            expect_in("own.rules:1: no match of this rule has a group", done.stderr)
+        path.write_text(text.format("no {1|2|node} here"))
+        for log, title in (("lost node a1", "no a1 here"), ("lost the b2", "no b2 here"),
+                           ("lost everything", "no node here")):
+            finding = examine(log + "\n", "--rules", str(path))[1]["findings"][0]
+            expect((finding["title"], finding["cause"]), (title, 'c {x} {"a": 1}'))
+
+
 # ---- input -------------------------------------------------------------------------------------
 
 LOG = ("INFO 开始加载模型 /models/智谱\n错误：加载失败\n"
