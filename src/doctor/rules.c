@@ -1,14 +1,12 @@
 #include "doctor/rules.h"
 
 #include "base/check.h"
+#include "doctor/regular.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define ARENA_BYTES_MAX (32u << 20)
 
@@ -120,39 +118,20 @@ int rules_compare_versions(struct str a, struct str b)
     return (int)is_pre_release(b) - (int)is_pre_release(a);
 }
 
-/* A regular file only: opening a pipe would wait for a writer, maybe for ever. */
-static FILE *open_regular(const char *path, struct buf *faults)
-{
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    struct stat st;
-    FILE *f;
-
-    if (fd < 0) {
-        buf_printf(faults, "%s: cannot be opened: %s\n", path, strerror(errno));
-        return NULL;
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        buf_printf(faults, "%s: is no regular file; write the rules to a file first\n", path);
-        close(fd);
-        return NULL;
-    }
-    f = fdopen(fd, "rb");
-    if (f == NULL) {
-        buf_printf(faults, "%s: cannot be read\n", path);
-        close(fd);
-    }
-    return f;
-}
-
 enum status rules_add_file(struct rules *r, const char *path, struct buf *faults)
 {
-    FILE *f = open_regular(path, faults);
+    FILE *f = regular_open(path);
     struct buf text;
     char *room;
     size_t n;
     enum status rc;
 
+    if (f == NULL && errno == EINVAL) {
+        buf_printf(faults, "%s: is no regular file; write the rules to a file first\n", path);
+        return E_INVALID;
+    }
     if (f == NULL) {
+        buf_printf(faults, "%s: cannot be opened: %s\n", path, strerror(errno));
         return E_NOT_FOUND;
     }
     buf_init(&text, RULES_FILE_BYTES_MAX);
