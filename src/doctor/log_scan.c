@@ -39,6 +39,7 @@ struct log_scan {
     struct log_scan_fact *facts;  // owned, [FACT_NAMES_MAX]
     uint32_t n_facts;
     uint64_t lines_before; // newlines in front of `counted`
+    uint64_t served;       // last line of a 200 behind a line of readiness
     /* of the block that is being scanned */
     struct str block;
     size_t counted; // bytes of the block whose newlines are counted
@@ -137,6 +138,24 @@ static struct str shorten(struct str s, size_t max)
 
     cut.len -= cut.len < s.len ? utf8_incomplete_tail(cut) : 0;
     return cut;
+}
+
+/* Of a line's beginning, where loggers write the level. */
+static bool is_warning(struct str line)
+{
+    static const char *const words[] = {"WARNING",    "WARN ",       "WARN]",    "[W ",
+                                        "level=warn", "\"warning\"", "Warning: "};
+    static const char *const errors[] = {"ERROR", "FATAL", "CRITICAL", "Error: "};
+    struct str head = str_slice(line, 0, DEBUG_COLUMN_MAX);
+    bool found = false;
+
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+        found = found || str_find(head, str_from_c(words[i]), 0) != SIZE_MAX;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
+        found = found && str_find(head, str_from_c(errors[i]), 0) == SIZE_MAX;
+    }
+    return found;
 }
 
 static void keep_place(struct log_scan_place *p, uint64_t line, struct str text,
@@ -260,6 +279,7 @@ static void record(struct log_scan *s, uint32_t pattern_idx, struct str text,
     }
     count(h, s->line);
     keep_place(&h->last, s->line, text, groups);
+    h->last.is_warning = is_warning(str_slice(s->block, s->line_begin, s->line_end));
     if (h->times == 1) {
         h->first = h->last;
     }
@@ -497,8 +517,27 @@ static bool ends_in_user_text(struct log_scan *s)
     return user_text_of_line(s) < s->line_end;
 }
 
+/* Access logs of all engines end a request as `"POST /v1/... HTTP/1.1" 200`. */
+static void note_served(struct log_scan *s, uint64_t lines_before)
+{
+    size_t last = SIZE_MAX;
+    size_t at = log_scan_fact(s, STR("_ready")) == NULL
+                    ? SIZE_MAX
+                    : str_find(s->block, STR("HTTP/1.1\" 200"), 0);
+
+    while (at != SIZE_MAX) {
+        last = at;
+        at = str_find(s->block, STR("HTTP/1.1\" 200"), at + 1);
+    }
+    if (last != SIZE_MAX) {
+        s->served = lines_before + count_newlines(str_slice(s->block, 0, last)) + 1;
+    }
+}
+
 void log_scan_feed(struct log_scan *s, struct str block)
 {
+    uint64_t lines_before = s->lines_before;
+
     s->block = block;
     s->counted = 0;
     s->line = 0;
@@ -510,6 +549,7 @@ void log_scan_feed(struct log_scan *s, struct str block)
     }
     rules_filter_scan(s->filter, block, on_literal, s);
     s->continues_a_user = ends_in_user_text(s);
+    note_served(s, lines_before);
     s->lines_before += count_newlines(str_slice(block, s->counted, block.len));
     s->line = 0;
 }
@@ -540,6 +580,11 @@ const struct log_scan_fact *log_scan_facts(const struct log_scan *s, uint32_t *r
 {
     *ret_n = s->n_facts;
     return s->facts;
+}
+
+uint64_t log_scan_served(const struct log_scan *s)
+{
+    return s->served;
 }
 
 uint64_t log_scan_lines(const struct log_scan *s)

@@ -82,17 +82,32 @@ static bool test_passes(const struct log_scan *s, const struct rules_test *t)
     return t->negated;
 }
 
-/* The earliest place that counts: after the server was ready, unless the rule speaks of running. */
-static const struct log_scan_place *counting_place(const struct log_scan_hits *h, bool runs,
+/* A rule of the start does not count in front of a line that says the server is ready, nor behind it
+ * when requests were served afterwards, nor by a warning where the server did start. */
+static bool counts(const struct log_scan_place *p, const struct log_scan *s, bool runs,
+                   uint64_t ready)
+{
+    if (runs) {
+        return true;
+    }
+    return p->line > ready && (ready == 0 || (p->line > log_scan_served(s) && !p->is_warning));
+}
+
+/* The earliest place that counts, one that is no warning before others. */
+static const struct log_scan_place *counting_place(const struct log_scan *s,
+                                                   const struct log_scan_hits *h, bool runs,
                                                    uint64_t ready)
 {
-    if (h->times == 0) {
-        return NULL;
+    const struct log_scan_place *places[] = {&h->first, &h->last};
+    const struct log_scan_place *best = NULL;
+
+    for (size_t i = 0; h->times > 0 && i < ARRAY_COUNT(places); i++) {
+        if (counts(places[i], s, runs, ready) &&
+            (best == NULL || (best->is_warning && !places[i]->is_warning))) {
+            best = places[i];
+        }
     }
-    if (runs || h->first.line > ready) {
-        return &h->first;
-    }
-    return h->last.line > ready ? &h->last : NULL;
+    return best;
 }
 
 static bool find_match(const struct log_scan *s, uint64_t ready, struct candidate *c,
@@ -103,7 +118,7 @@ static bool find_match(const struct log_scan *s, uint64_t ready, struct candidat
 
     for (uint32_t i = 0; i < n; i++) {
         const struct log_scan_hits *h = log_scan_hits(s, idx[i]);
-        const struct log_scan_place *p = counting_place(h, c->rule->runs, ready);
+        const struct log_scan_place *p = counting_place(s, h, c->rule->runs, ready);
 
         if (p != NULL && (c->place == NULL || p->line < c->place->line)) {
             c->place = p;
@@ -253,19 +268,22 @@ static void expand(struct buf *out, const struct log_scan *s, const struct log_s
 static void add_finding(const struct log_scan *s, const struct candidate *c, struct str file,
                         struct report *report)
 {
+    bool doubted = c->rule->grade == FINDING_CERTAIN && c->place->is_warning;
     struct buf texts[4];
     struct str sources[4];
 
     sources[0] = c->rule->title;
     sources[1] = c->rule->cause;
     sources[2] = c->rule->fix;
-    sources[3] = c->rule->confirm;
+    sources[3] = doubted ? STR("The line is a warning: it is the cause if the start ends behind it "
+                               "or an error follows that it explains.")
+                         : c->rule->confirm;
     for (int k = 0; k < 4; k++) {
         buf_init(&texts[k], TEXT_BYTES_MAX);
         expand(&texts[k], s, c->place, sources[k]);
     }
     report_add(report, &(struct finding){.state = FINDING_PROBLEM,
-                                         .grade = c->rule->grade,
+                                         .grade = doubted ? FINDING_LIKELY : c->rule->grade,
                                          .id = c->rule->id,
                                          .title = buf_str(&texts[0]),
                                          .cause = buf_str(&texts[1]),

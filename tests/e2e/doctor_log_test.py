@@ -144,6 +144,21 @@ def what_users_write_is_no_evidence():
 
 
 @test
+def a_warning_is_no_certain_cause_and_none_of_a_served_start():
+    text = "ImportError('libcuda.so.1: cannot open shared object file: No such file or directory')"
+    warning = f"WARNING 10-01 08:00:00 [_custom_ops.py:20] Failed to import from vllm._C with {text}\n"
+    error = f"ERROR 10-01 08:00:00 [core.py:20] {text}\n"
+    ready = "INFO:     Application startup complete.\n"
+    served = 'INFO:     127.0.0.1:5 - "POST /v1/chat/completions HTTP/1.1" 200 OK\n'
+    for log, grade in ((warning, "likely"), (error, "certain"), (warning + error, "certain"), (ready + warning, None),
+                       (ready + error, "certain"), (ready + error + served, None), (ready + served + error, "certain"),
+                       (served + error, "certain")):
+        code, answer = examine(log)
+        expect((code, [f["grade"] for f in answer["findings"]]), (int(grade is not None), [grade] if grade else []),
+               log)
+
+
+@test
 def our_own_server_is_healthy():
     with Server() as server:
         expect(server.get("/health").status, 200)
