@@ -1,7 +1,8 @@
 /* log_reader.h - a log as blocks of whole lines in UTF-8, in constant memory.
  *
  * UTF-16 and UTF-32 (with a byte order mark, or seen by their zero bytes) and GB18030 are converted
- * block by block; other bytes pass as they are.  A line longer than a block comes in pieces.  One thread.
+ * block by block; other bytes pass as they are.  A line longer than a block comes in pieces.  One
+ * thread.
  */
 #ifndef DOCTOR_LOG_READER_H
 #define DOCTOR_LOG_READER_H

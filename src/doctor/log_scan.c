@@ -342,7 +342,7 @@ static void go_to_line(struct log_scan *s, size_t at)
 }
 
 /* Where text of users begins: engines print requests and answers, and what people ask an engine
- * about is often an error.  Each is cut behind its text, or behind the first `then` that follows. */
+ * about is often an error.  Each is cut behind its text or, where given, behind the next `then`. */
 static const struct {
     const char *text;
     const char *then;

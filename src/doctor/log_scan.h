@@ -75,7 +75,7 @@ uint64_t log_scan_gave_up(const struct log_scan *s, uint32_t pattern_idx);
 const struct log_scan_fact *log_scan_fact(const struct log_scan *s, struct str name);
 /** All facts, for listing. */
 const struct log_scan_fact *log_scan_facts(const struct log_scan *s, uint32_t *ret_n);
-/** The last line on which a request was answered with 200 after the server became ready; 0: none. */
+/** The last line of a request answered with 200 after the server became ready; 0: none. */
 uint64_t log_scan_served(const struct log_scan *s);
 /** Lines seen so far. */
 uint64_t log_scan_lines(const struct log_scan *s);

@@ -82,8 +82,8 @@ static bool test_passes(const struct log_scan *s, const struct rules_test *t)
     return t->negated;
 }
 
-/* A rule of the start does not count in front of a line that says the server is ready, nor behind it
- * when requests were served afterwards, nor by a warning where the server did start. */
+/* A rule of the start does not count in front of a line that says the server is ready, nor behind
+ * it when requests were served later, nor by a warning where the server did start. */
 static bool counts(const struct log_scan_place *p, const struct log_scan *s, bool runs,
                    uint64_t ready)
 {
@@ -236,8 +236,8 @@ static bool append_capture(struct buf *out, const struct log_scan_place *p, stru
     return any;
 }
 
-/* "{1}" and "{1|2|words}" are captures of the match, "{fact:vllm|this version}" a fact or the words behind the
- * bar. */
+/* "{1}" and "{1|2|words}" are captures of the match, "{fact:vllm|this version}" a fact or the
+ * words behind the bar. */
 static void expand(struct buf *out, const struct log_scan *s, const struct log_scan_place *p,
                    struct str text)
 {
