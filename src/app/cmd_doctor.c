@@ -6,6 +6,7 @@
 #include "doctor/log_check.h"
 #include "doctor/report.h"
 #include "doctor/rules.h"
+#include "doctor/visible.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 
 static const struct option options[] = {
     {"log", NULL, OPTION_STRINGS, OPTION_HONOUR, NULL, "FILE",
-     "Explain these logs; - is standard input. UTF-8, UTF-16 and GB18030.", NULL, NULL, 0, 0},
+     "Explain these logs; - is standard input. UTF-8, UTF-16, UTF-32, GB18030.", NULL, NULL, 0, 0},
     {"file", NULL, OPTION_STRINGS, OPTION_HONOUR, NULL, "FILE",
      "Check an entry script, Dockerfile, Compose file, daemon.json, manifest or .env.", NULL, NULL,
      0, 0},
@@ -75,6 +76,27 @@ struct request {
     struct buf *files; // what is said line by line; with --json the elements of an array
 };
 
+/* A verdict that could not be written is none: the exit code is of those that say so. */
+static int write_out(const struct buf *out, int code)
+{
+    if (fwrite(out->ptr, 1, out->len, stdout) != out->len || fflush(stdout) != 0) {
+        command_failed("doctor", "the answer cannot be written to the standard output");
+        return EXIT_CODE_UNCHECKED;
+    }
+    return code;
+}
+
+static void say_failed(const struct error *err)
+{
+    struct buf shown;
+
+    buf_init(&shown, OUT_BYTES_MAX);
+    visible_append_lines(&shown, str_from_c(err->text));
+    buf_append_byte(&shown, '\0');
+    command_failed("doctor", shown.len > 1 ? shown.ptr : err->text);
+    buf_done(&shown);
+}
+
 static enum status load_rules(const struct option_values *v, struct rules *r, struct error *err)
 {
     uint32_t n;
@@ -90,7 +112,12 @@ static enum status load_rules(const struct option_values *v, struct rules *r, st
         rc = rc == OK ? one : rc;
     }
     if (rc != OK) {
-        fwrite(faults.ptr, 1, faults.len, stderr);
+        struct buf shown;
+
+        buf_init(&shown, OUT_BYTES_MAX);
+        visible_append_lines(&shown, buf_str(&faults));
+        fwrite(shown.ptr, 1, shown.len, stderr);
+        buf_done(&shown);
         error_set(err, rc, "the rules have faults (above)");
     }
     buf_done(&faults);
@@ -227,10 +254,12 @@ static void print_json(const struct report *report, const struct buf *files, str
     buf_append_c(out, "]}\n");
 }
 
-static void print(const struct option_values *v, const struct report *report,
-                  const struct buf *files)
+/* Returns the exit code. */
+static int print(const struct option_values *v, const struct report *report,
+                 const struct buf *files)
 {
     struct buf out;
+    int code;
 
     buf_init(&out, OUT_BYTES_MAX);
     if (option_flag(v, "json")) {
@@ -239,28 +268,49 @@ static void print(const struct option_values *v, const struct report *report,
         buf_append_str(&out, buf_str(files));
         report_print(report, wants_color(v), option_flag(v, "all"), &out);
     }
-    fwrite(out.ptr, 1, out.len, stdout);
+    code = write_out(&out, report_exit_code(report));
     buf_done(&out);
+    return code;
 }
 
 static int list_rules(const struct option_values *v)
 {
     struct rules *r = rules_create();
     struct error err;
+    struct buf page;
     struct buf out;
+    int code;
 
     CHECK(r != NULL);
-    buf_init(&out, OUT_BYTES_MAX);
     if (load_rules(v, r, &err) != OK) {
         rules_destroy(r);
-        command_failed("doctor", err.text);
+        say_failed(&err);
         return EXIT_CODE_UNCHECKED;
     }
-    rules_write_page(r, &out);
-    fwrite(out.ptr, 1, out.len, stdout);
+    buf_init(&page, OUT_BYTES_MAX);
+    buf_init(&out, OUT_BYTES_MAX);
+    rules_write_page(r, &page);
+    visible_append_lines(&out, buf_str(&page));
+    code = write_out(&out, EXIT_CODE_OK);
+    buf_done(&page);
     buf_done(&out);
     rules_destroy(r);
-    return EXIT_CODE_OK;
+    return code;
+}
+
+/* Options that speak of files do nothing without one; silence would pass for a correction. */
+static bool options_fit(const struct option_values *v)
+{
+    const char *alone = option_flag(v, "fix") && !wants_files(v)            ? "--fix"
+                        : option_flag(v, "force") && !option_flag(v, "fix") ? "--force"
+                                                                            : NULL;
+
+    if (alone != NULL) {
+        command_failed("doctor", strcmp(alone, "--fix") == 0
+                                     ? "--fix corrects files: name them with --file"
+                                     : "--force belongs to --fix");
+    }
+    return alone == NULL;
 }
 
 static int doctor(const struct option_values *v)
@@ -275,13 +325,12 @@ static int doctor(const struct option_values *v)
         struct error err = {0};
 
         if (checks[i].is_wanted(v) && checks[i].run(&q, &err) != OK) {
-            command_failed("doctor", err.text);
+            say_failed(&err);
             code = EXIT_CODE_UNCHECKED;
         }
     }
     if (code == EXIT_CODE_OK) {
-        print(v, q.report, &files);
-        code = report_exit_code(q.report);
+        code = print(v, q.report, &files);
     }
     buf_done(&files);
     report_destroy(q.report);
@@ -302,7 +351,9 @@ int cmd_doctor_run(int argc, char **argv)
         code = EXIT_CODE_USAGE;
         break;
     case OPTION_RUN:
-        code = option_flag(v, "list-rules") ? list_rules(v) : doctor(v);
+        code = !options_fit(v)                ? EXIT_CODE_USAGE
+               : option_flag(v, "list-rules") ? list_rules(v)
+                                              : doctor(v);
         break;
     }
     arena_destroy(arena);

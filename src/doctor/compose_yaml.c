@@ -208,20 +208,62 @@ static MUST_USE enum status convert_document(struct files_ctx *c, yaml_document_
     return convert(&r, 1, 0, ret_node);
 }
 
+static bool open_parser(const struct files_ctx *c, yaml_parser_t *ret_parser)
+{
+    if (!yaml_parser_initialize(ret_parser)) {
+        return false;
+    }
+    yaml_parser_set_input_string(ret_parser, (const unsigned char *)c->text.ptr, c->text.len);
+    yaml_parser_set_encoding(ret_parser, YAML_UTF8_ENCODING);
+    return true;
+}
+
+/* Levels are counted before a document is loaded: libyaml's time grows with their square, hours for
+ * a file of brackets.  Syntax errors are left to the loading. */
+static MUST_USE enum status check_depth(const struct files_ctx *c, struct error *err)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    uint32_t open = 0;
+    size_t line = 0;
+    bool more = true;
+
+    if (!open_parser(c, &parser)) {
+        return error_set(err, E_NO_MEMORY, "not enough memory");
+    }
+    while (more && open <= COMPOSE_YAML_DEPTH_MAX && yaml_parser_parse(&parser, &event)) {
+        bool opens =
+            event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
+        bool closes = event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
+
+        open = open + (opens ? 1 : 0) - (closes ? 1 : 0);
+        line = event.start_mark.line + 1;
+        more = event.type != YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    if (open > COMPOSE_YAML_DEPTH_MAX) {
+        return error_set(err, E_LIMIT, "%.*s, line %zu: nests deeper than %d levels",
+                         STR_ARG(c->path), line, COMPOSE_YAML_DEPTH_MAX);
+    }
+    return OK;
+}
+
 MUST_USE enum status compose_yaml_read(struct files_ctx *c, struct yaml_file *ret_file,
                                        struct error *err)
 {
     struct yaml_file f = {0};
     yaml_parser_t parser;
-    enum status rc = OK;
+    enum status rc = check_depth(c, err);
     bool more = true;
 
+    if (rc != OK) {
+        return rc;
+    }
     f.documents = arena_zalloc(c->arena, COMPOSE_YAML_DOCUMENTS_MAX, sizeof(struct yaml_node *));
-    if (f.documents == NULL || !yaml_parser_initialize(&parser)) {
+    if (f.documents == NULL || !open_parser(c, &parser)) {
         return error_set(err, E_NO_MEMORY, "not enough memory");
     }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)c->text.ptr, c->text.len);
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     while (rc == OK && more) {
         yaml_document_t doc;
 

@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "doctor/files_internal.h"
 #include "doctor/files_kinds.h"
+#include "doctor/visible.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -364,11 +365,7 @@ static void append_cut(struct buf *out, struct str s, size_t columns)
         }
         s.len = n;
     }
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char b = (unsigned char)s.ptr[i];
-
-        buf_append_byte(out, b < 0x20 || b == 0x7f ? ' ' : (char)b);
-    }
+    visible_append(out, s);
     buf_append_c(out, cut ? "..." : "");
 }
 
@@ -405,8 +402,8 @@ void files_print(const struct files_ctx *c, bool color, bool all, struct buf *ou
     struct buf now;
 
     buf_init(&now, FILES_BYTES_MAX);
-    buf_printf(out, "%.*s: %s, %u lines\n\n", STR_ARG(c->path), files_kind_name(c->kind),
-               c->n_lines);
+    visible_append(out, c->path);
+    buf_printf(out, ": %s, %u lines\n\n", files_kind_name(c->kind), c->n_lines);
     for (uint32_t i = 1; i <= c->n_lines; i++) {
         struct line_verdict v = verdict_of(c, i, &now);
         const char *paint = v.corrected ? "\033[33m" : v.wrong != NULL ? "\033[31m" : NULL;

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#define ENGINE_VERSION_MAX 2000000 // 2.0
+#define FLAG_DOUBTED_UNTIL 12000   // newer removals are a note where the version is not known
+
 static bool is(struct str s, const char *text)
 {
     return str_eq(s, str_from_c(text));
@@ -257,16 +260,53 @@ static const char *engine_name(enum files_engine e)
     return names[e];
 }
 
-/* "v0.11.0" of an image, 0 when it says none. */
+/* "v0.11.0" of an image of vLLM, 0 when it says none: the tag of pytorch or of a vendor's year and
+ * month ("25.09") is another count. */
 static uint32_t image_version(const struct files_container *k)
 {
+    struct str image = k != NULL ? last_part(k->image) : STR("");
+    size_t colon = str_find_byte(image, ':', 0);
     uint32_t v = 0;
-    size_t colon = k != NULL ? str_find_byte(k->image, ':', 0) : SIZE_MAX;
 
-    if (colon != SIZE_MAX) {
-        (void)files_version(str_slice(k->image, colon + 1, k->image.len), &v);
+    if (colon == SIZE_MAX || !files_has_text(str_slice(image, 0, colon), "vllm") ||
+        !files_version(str_slice(image, colon + 1, image.len), &v)) {
+        return 0;
     }
-    return v;
+    return v < ENGINE_VERSION_MAX ? v : 0;
+}
+
+/* The version from which on a flag is wrong: a value that was never right makes it wrong in all. */
+static uint32_t wrong_since(const struct files_command *cmd, uint32_t i, const struct files_flag *f)
+{
+    struct str text = cmd->words[i].text;
+    size_t eq = str_find_byte(text, '=', 0);
+    struct str value = eq != SIZE_MAX         ? str_slice(text, eq + 1, text.len)
+                       : i + 1 < cmd->n_words ? cmd->words[i + 1].text
+                                              : STR("");
+
+    if (f->engine == ENGINE_VLLM && strcmp(f->name, "device") == 0 &&
+        (is(value, "ascend") || is(value, "npu"))) {
+        return 0;
+    }
+    return f->since_version;
+}
+
+/* Without a version the flag may be right: nothing is corrected. */
+static void doubt_table_flag(struct files_ctx *c, const struct files_word *w,
+                             const struct files_flag *f)
+{
+    const char *engine = engine_name(f->engine);
+    unsigned minor = f->since_version / 1000;
+
+    files_likely(c, w->begin, "engine-flag",
+                 files_text(c, "--%s is no flag of %s since 0.%u", f->name, engine, minor),
+                 str_from_c(f->truth),
+                 f->instead != NULL ? files_text(c, "Write %s instead.", f->instead)
+                                    : STR("Remove it."),
+                 files_text(c,
+                            "The %s that runs here is 0.%u or newer (nothing in this file says; "
+                            "pip show vllm does). In an older one the flag is right.",
+                            engine, minor));
 }
 
 static void judge_table_flag(struct files_ctx *c, const struct files_command *cmd, uint32_t i,
@@ -309,9 +349,13 @@ static void check_flag(struct files_ctx *c, const struct files_command *cmd, uin
         files_advise(c, w->begin, files_text(c, "%s: %s", engine_name(engine), f->truth));
         return;
     }
-    if (f != NULL && (f->since_version == 0 || version >= f->since_version ||
-                      (version == 0 && f->since_version <= 12000))) {
+    if (f != NULL && (wrong_since(cmd, i, f) == 0 || version >= f->since_version ||
+                      (version == 0 && f->verdict == FLAG_IDLE))) {
         judge_table_flag(c, cmd, i, f);
+        return;
+    }
+    if (f != NULL && version == 0 && f->since_version <= FLAG_DOUBTED_UNTIL) {
+        doubt_table_flag(c, w, f);
         return;
     }
     if (f != NULL) {

@@ -279,14 +279,87 @@ static void check_no_device(struct files_ctx *c, const struct files_container *k
                      STR("Docker's default runtime on this host is not nvidia "
                          "(docker info | grep -i runtime)."));
     }
-    if (visible != NULL && k->kind == FILES_COMPOSE && !k->asks_gpu && k->runtime.len == 0 &&
-        k->vendors == VENDOR_NVIDIA) {
-        files_likely(c, visible->at, "no-gpu",
-                     STR("NVIDIA_VISIBLE_DEVICES without the nvidia runtime"),
-                     STR("Only the nvidia runtime reads this variable; the default runtime ignores "
-                         "it and the container sees no GPU."),
-                     STR("Add `runtime: nvidia`, or reserve the devices under deploy.resources."),
-                     STR("Docker's default runtime on this host is not nvidia."));
+}
+
+/* The image of another vendor's engine that is given nothing of its cards. */
+static void check_no_node(struct files_ctx *c, const struct files_container *k)
+{
+    static const struct {
+        uint32_t vendor;
+        const char *title;
+        const char *variable;
+        const char *fix;
+    } rows[] = {
+        {VENDOR_ASCEND, "an Ascend image that is given no NPU", "ASCEND_VISIBLE_DEVICES",
+         "Hand in /dev/davinciN, /dev/davinci_manager, /dev/devmm_svm and /dev/hisi_hdc with the "
+         "driver's folders, or use the ascend runtime with ASCEND_VISIBLE_DEVICES."},
+        {VENDOR_CAMBRICON, "a Cambricon image that is given no MLU", "CAMBRICON_VISIBLE_DEVICES",
+         "Hand in /dev/cambricon_devN and /dev/cambricon_ctl, or use the cambricon runtime with "
+         "CAMBRICON_VISIBLE_DEVICES."},
+        {VENDOR_MTHREADS, "a Moore Threads image that is given no GPU", "MTHREADS_VISIBLE_DEVICES",
+         "Use the mthreads runtime with MTHREADS_VISIBLE_DEVICES=all."},
+    };
+
+    if ((k->kind != FILES_COMPOSE && k->kind != FILES_SCRIPT) || k->engine == ENGINE_NONE ||
+        k->asks_gpu || k->privileged || k->runtime.len > 0 || k->n_nodes > 0) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        if (files_container_image_vendors(k->image) == rows[i].vendor &&
+            files_env_find(k->env, k->n_env, rows[i].variable) == NULL) {
+            files_likely(c, k->at, "no-device", str_from_c(rows[i].title),
+                         STR("Neither device nodes nor the vendor's runtime are asked for here, so "
+                             "the engine finds no device and stops."),
+                         str_from_c(rows[i].fix),
+                         STR("No option that this file takes from elsewhere hands the devices in "
+                             "(docker inspect shows HostConfig.Devices and Runtime)."));
+        }
+    }
+}
+
+/* A variable that only a vendor's container runtime reads, without that runtime. */
+static void check_no_runtime(struct files_ctx *c, const struct files_container *k)
+{
+    static const struct {
+        const char *variable;
+        const char *runtime;
+        const char *also; // what hands devices in without it
+        uint32_t vendor;
+    } rows[] = {
+        {"NVIDIA_VISIBLE_DEVICES", "nvidia", "reserve the devices (deploy.resources, --gpus)",
+         VENDOR_NVIDIA},
+        {"ASCEND_VISIBLE_DEVICES", "ascend",
+         "hand in /dev/davinciN with its manager nodes and driver folders", VENDOR_ASCEND},
+        {"MTHREADS_VISIBLE_DEVICES", "mthreads", "make mthreads Docker's default-runtime",
+         VENDOR_MTHREADS},
+        {"CAMBRICON_VISIBLE_DEVICES", "cambricon",
+         "hand in /dev/cambricon_devN and /dev/cambricon_ctl", VENDOR_CAMBRICON},
+    };
+
+    if ((k->kind != FILES_COMPOSE && k->kind != FILES_SCRIPT) || k->asks_gpu || k->privileged ||
+        k->runtime.len > 0 || k->n_nodes > 0) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        const struct files_env *e = files_env_find(k->env, k->n_env, rows[i].variable);
+
+        if (e == NULL || (k->vendors != 0 && k->vendors != rows[i].vendor) || e->value.len == 0 ||
+            str_eq(e->value, STR("none")) || str_eq(e->value, STR("void"))) {
+            continue;
+        }
+        files_likely(c, e->at, "no-gpu",
+                     files_text(c, "%s without the %s runtime", rows[i].variable, rows[i].runtime),
+                     files_text(c,
+                                "Only the %s runtime reads this variable; another one ignores it "
+                                "and the container sees no device.",
+                                rows[i].runtime),
+                     files_text(c, "Add `%s%s`, or %s.",
+                                k->kind == FILES_COMPOSE ? "runtime: " : "--runtime=",
+                                rows[i].runtime, rows[i].also),
+                     files_text(c,
+                                "Docker's default runtime on this host is not %s "
+                                "(docker info | grep -i runtime).",
+                                rows[i].runtime));
     }
 }
 
@@ -431,6 +504,8 @@ void files_container_check(struct files_ctx *c, struct files_container *k)
     check_model_path(c, k);
     check_cpu_image(c, k);
     check_no_device(c, k);
+    check_no_node(c, k);
+    check_no_runtime(c, k);
     check_renumbered(c, k);
     if (k->vendors & VENDOR_ASCEND) {
         check_ascend(c, k);

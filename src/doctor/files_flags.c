@@ -13,13 +13,13 @@ static const struct files_flag flags[] = {
     {ENGINE_VLLM, "device", FLAG_DROPPED, 1, NULL,
      "vLLM chooses the device by the installed platform plug-in; the flag was removed in 0.10 and "
      "never had the value ascend or npu (SGLang has --device npu, LMDeploy --device ascend).",
-     0},
+     10000},
     {ENGINE_VLLM, "prefill-chunk-size", FLAG_NEVER, 1, "--max-num-batched-tokens",
      NEVER " Prefill is cut by --enable-chunked-prefill together with --max-num-batched-tokens "
            "(SGLang: --chunked-prefill-size).",
      0},
-    {ENGINE_VLLM, "num-lookahead-slots", FLAG_DROPPED, 1, NULL,
-     V0 "Lookahead now follows num_speculative_tokens in --speculative-config.", 0},
+    {ENGINE_VLLM, "num-lookahead-slots", FLAG_IDLE, 1, NULL,
+     V0 "Lookahead now follows num_speculative_tokens in --speculative-config.", 11000},
     {ENGINE_VLLM, "engine-timeout", FLAG_NEVER, 1, NULL,
      NEVER " There is only the variable VLLM_ENGINE_ITERATION_TIMEOUT_S.", 0},
     {ENGINE_VLLM, "swap-space", FLAG_DROPPED, 1, NULL,

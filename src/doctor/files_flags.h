@@ -8,6 +8,8 @@ enum files_flag_verdict {
     FLAG_OK,      // current
     FLAG_RENAMED, // same meaning under `instead`
     FLAG_DROPPED, // was real; remove
+    FLAG_IDLE,    // was real; set or not, no release works otherwise: removed without asking
+                  // for the version
     FLAG_NEVER,   // never existed
 };
 

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "doctor/files.h"
+#include "doctor/visible.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -154,7 +155,9 @@ static void print_people(const struct files_request *q, const struct files_ctx *
 {
     files_print(ctx, q->color, q->all, out);
     if (fixed != NULL) {
-        buf_printf(out, "corrected: %s\n", fixed);
+        buf_append_c(out, "corrected: ");
+        visible_append(out, str_from_c(fixed));
+        buf_append_byte(out, '\n');
         if (left > 0) {
             buf_printf(out, "%u problem%s in it %s a decision; see kontor doctor --file on it.\n",
                        left, left == 1 ? "" : "s", left == 1 ? "needs" : "need");

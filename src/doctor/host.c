@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "doctor/host_internal.h"
+#include "doctor/regular.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -59,7 +60,7 @@ const char *host_path(struct host *h, const char *path)
 
 struct str host_read(struct host *h, const char *path)
 {
-    FILE *f = fopen(host_path(h, path), "rbe");
+    FILE *f = regular_open(host_path(h, path));
     struct str copied = STR("");
     struct buf b;
 

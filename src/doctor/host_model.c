@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "doctor/host_internal.h"
+#include "doctor/regular.h"
 #include "doctor/shape.h"
 #include "doctor/sizing.h"
 
@@ -15,7 +16,7 @@
 
 static bool read_outside(struct host *h, struct str path, struct str *ret_text)
 {
-    FILE *f = fopen(path.ptr, "rbe");
+    FILE *f = regular_open(path.ptr);
     struct buf b;
     bool good = f != NULL;
 

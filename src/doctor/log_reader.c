@@ -23,6 +23,7 @@ struct log_reader {
     uint64_t n_bytes;
     bool at_end;
     bool first;
+    size_t mark_len; // of wide text
     const char *encoding;
 };
 
@@ -63,19 +64,61 @@ static enum status fill(struct log_reader *r, struct error *err)
     return OK;
 }
 
-/* UTF-16 without a mark: every second byte of mostly ASCII text is zero. */
-static const char *guess_utf16(struct str s)
+/* Wide text without a mark: of mostly ASCII text one byte of each unit is no zero. */
+static const char *guess_wide(struct str s)
 {
-    size_t zeros[2] = {0, 0};
-    size_t pairs = s.len / 2;
+    size_t zeros[4] = {0, 0, 0, 0};
+    size_t n = s.len / 4; // UTF-32 units, or pairs of UTF-16 units
 
-    for (size_t i = 0; i < 2 * pairs; i++) {
-        zeros[i % 2] += s.ptr[i] == '\0';
+    for (size_t i = 0; i < 4 * n; i++) {
+        zeros[i % 4] += s.ptr[i] == '\0';
     }
-    if (pairs >= 8 && zeros[1] * 10 > pairs * 7 && zeros[0] * 10 < pairs) {
+    if (n < 4) {
+        return NULL;
+    }
+    if (zeros[1] * 10 > n * 7 && zeros[2] * 10 > n * 9 && zeros[3] * 10 > n * 9 &&
+        zeros[0] * 10 < n * 2) {
+        return "UTF-32LE";
+    }
+    if (zeros[0] * 10 > n * 9 && zeros[1] * 10 > n * 9 && zeros[2] * 10 > n * 7 &&
+        zeros[3] * 10 < n * 2) {
+        return "UTF-32BE";
+    }
+    if ((zeros[1] + zeros[3]) * 10 > n * 14 && (zeros[0] + zeros[2]) * 10 < n * 2) {
         return "UTF-16LE";
     }
-    return pairs >= 8 && zeros[0] * 10 > pairs * 7 && zeros[1] * 10 < pairs ? "UTF-16BE" : NULL;
+    return (zeros[0] + zeros[2]) * 10 > n * 14 && (zeros[1] + zeros[3]) * 10 < n * 2 ? "UTF-16BE"
+                                                                                     : NULL;
+}
+
+/* What the mark at the front says; UTF-32LE's begins as UTF-16LE's. */
+static const struct {
+    const char *mark;
+    size_t len;
+    const char *encoding;
+} marks[] = {
+    {"\xff\xfe\0\0", 4, "UTF-32LE"},
+    {"\0\0\xfe\xff", 4, "UTF-32BE"},
+    {"\xff\xfe", 2, "UTF-16LE"},
+    {"\xfe\xff", 2, "UTF-16BE"},
+};
+
+static const char *marked_encoding(struct str s, size_t *ret_len)
+{
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        if (str_starts(s, (struct str){marks[i].mark, marks[i].len})) {
+            *ret_len = marks[i].len;
+            return marks[i].encoding;
+        }
+    }
+    *ret_len = 0;
+    return NULL;
+}
+
+/* Bytes of a unit: 1, or 2 and 4 of wide text. */
+static size_t unit_of(const char *encoding)
+{
+    return strncmp(encoding, "UTF-16", 6) == 0 ? 2 : strncmp(encoding, "UTF-32", 6) == 0 ? 4 : 1;
 }
 
 static bool looks_binary(struct str s)
@@ -99,12 +142,10 @@ static enum status judge(struct log_reader *r, struct error *err)
             return error_set(err, E_INVALID, "is no text log but %s", formats[i].what);
         }
     }
-    if (str_starts(s, (struct str){"\xff\xfe", 2})) {
-        r->encoding = "UTF-16LE";
-    } else if (str_starts(s, (struct str){"\xfe\xff", 2})) {
-        r->encoding = "UTF-16BE";
-    } else if (guess_utf16(s) != NULL) {
-        r->encoding = guess_utf16(s);
+    if (marked_encoding(s, &r->mark_len) != NULL) {
+        r->encoding = marked_encoding(s, &r->mark_len);
+    } else if (guess_wide(s) != NULL) {
+        r->encoding = guess_wide(s);
     } else if (looks_binary(s)) {
         return error_set(err, E_INVALID, "is no text: give the doctor a log file");
     }
@@ -173,26 +214,37 @@ void log_reader_close(struct log_reader *r)
     }
 }
 
+/* A line end in a wide unit. */
+static bool is_line_end(const char *p, size_t unit, bool big)
+{
+    size_t zeros = 0;
+
+    for (size_t i = 0; i < unit; i++) {
+        zeros += p[i] == '\0';
+    }
+    return zeros == unit - 1 && p[big ? unit - 1 : 0] == '\n';
+}
+
 /* Where the last whole line of the block ends; all of it when there is none. */
 static size_t whole_lines(const struct log_reader *r)
 {
-    bool wide = r->encoding[4] == '1'; // UTF-16
-    bool big = wide && r->encoding[6] == 'B';
+    size_t unit = unit_of(r->encoding);
+    size_t end = r->len - r->len % unit;
     const char *last;
 
     if (r->at_end) {
         return r->len;
     }
-    if (!wide) {
+    if (unit == 1) {
         last = memrchr(r->block, '\n', r->len);
         return last == NULL ? r->len : (size_t)(last - r->block) + 1;
     }
-    for (size_t i = r->len & ~(size_t)1; i >= 2; i -= 2) {
-        if (r->block[i - (big ? 1 : 2)] == '\n' && r->block[i - (big ? 2 : 1)] == '\0') {
+    for (size_t i = end; i >= unit; i -= unit) {
+        if (is_line_end(r->block + i - unit, unit, r->encoding[6] == 'B')) {
             return i;
         }
     }
-    return r->len & ~(size_t)1;
+    return end;
 }
 
 static bool has_high_byte(struct str s)
@@ -215,6 +267,7 @@ static bool convert(struct log_reader *r, const char *encoding, bool strict, str
         char *ptr; // iconv takes char ** and writes nothing there
     } in = {s.ptr};
     size_t in_left = s.len;
+    size_t unit = unit_of(encoding);
     char *out;
     size_t out_left = CONVERTED_BYTES;
 
@@ -229,11 +282,11 @@ static bool convert(struct log_reader *r, const char *encoding, bool strict, str
         if (iconv(how, &in.ptr, &in_left, &out, &out_left) != (size_t)-1) {
             break;
         }
-        if (strict || in_left < 2 || out_left == 0 || errno == E2BIG) {
+        if (strict || in_left < unit || out_left == 0 || errno == E2BIG) {
             break;
         }
-        in.ptr += 2; // a broken unit of UTF-16
-        in_left -= 2;
+        in.ptr += unit; // a broken one
+        in_left -= unit;
         *out++ = '?';
         out_left--;
     }
@@ -249,11 +302,9 @@ static struct str to_utf8(struct log_reader *r, struct str s)
 {
     struct str text = s;
 
-    if (r->encoding[4] == '1') {
-        bool marked = r->first && (str_starts(s, (struct str){"\xff\xfe", 2}) ||
-                                   str_starts(s, (struct str){"\xfe\xff", 2}));
-
-        (void)convert(r, r->encoding, false, str_slice(s, marked ? 2 : 0, s.len), &text);
+    if (unit_of(r->encoding) > 1) {
+        s = str_slice(s, r->first ? r->mark_len : 0, s.len);
+        (void)convert(r, r->encoding, false, s, &text);
     } else if (has_high_byte(s) && !utf8_valid(s)) {
         if (convert(r, "GB18030", true, s, &text)) {
             r->encoding = "GB18030";

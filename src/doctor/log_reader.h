@@ -1,7 +1,8 @@
 /* log_reader.h - a log as blocks of whole lines in UTF-8, in constant memory.
  *
- * UTF-16 (with a byte order mark, or seen by its zero bytes) and GB18030 are converted block by
- * block; other bytes pass as they are.  A line longer than a block comes in pieces.  One thread.
+ * UTF-16 and UTF-32 (with a byte order mark, or seen by their zero bytes) and GB18030 are converted
+ * block by block; other bytes pass as they are.  A line longer than a block comes in pieces.  One
+ * thread.
  */
 #ifndef DOCTOR_LOG_READER_H
 #define DOCTOR_LOG_READER_H
@@ -25,7 +26,7 @@ MUST_USE enum status log_reader_next(struct log_reader *r, struct str *ret_block
 /** NULL accepted. */
 void log_reader_close(struct log_reader *r);
 
-/** "UTF-8", "UTF-16LE", "UTF-16BE" or "GB18030" (some block was). */
+/** "UTF-8", "UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE" or "GB18030" (some block was). */
 const char *log_reader_encoding(const struct log_reader *r);
 /** Bytes read from the file so far. */
 uint64_t log_reader_bytes(const struct log_reader *r);

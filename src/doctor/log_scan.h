@@ -24,6 +24,7 @@
 /* One place where a pattern matched. */
 struct log_scan_place {
     uint64_t line;
+    bool is_warning; // by the level that its logger wrote
     uint32_t evidence_len;
     uint32_t capture_len[LOG_SCAN_CAPTURES];
     char evidence[LOG_SCAN_EVIDENCE_MAX];
@@ -68,10 +69,14 @@ void log_scan_tell(struct log_scan *s, struct str name, struct str value);
 
 /** The record of a pattern. */
 const struct log_scan_hits *log_scan_hits(const struct log_scan *s, uint32_t pattern_idx);
+/** The first line on which a pattern gave up (RULES_REGEX_GAVE_UP); 0: on none. */
+uint64_t log_scan_gave_up(const struct log_scan *s, uint32_t pattern_idx);
 /** NULL when nothing is known under that name. */
 const struct log_scan_fact *log_scan_fact(const struct log_scan *s, struct str name);
 /** All facts, for listing. */
 const struct log_scan_fact *log_scan_facts(const struct log_scan *s, uint32_t *ret_n);
+/** The last line of a request answered with 200 after the server became ready; 0: none. */
+uint64_t log_scan_served(const struct log_scan *s);
 /** Lines seen so far. */
 uint64_t log_scan_lines(const struct log_scan *s);
 

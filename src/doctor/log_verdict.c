@@ -82,17 +82,32 @@ static bool test_passes(const struct log_scan *s, const struct rules_test *t)
     return t->negated;
 }
 
-/* The earliest place that counts: after the server was ready, unless the rule speaks of running. */
-static const struct log_scan_place *counting_place(const struct log_scan_hits *h, bool runs,
+/* A rule of the start does not count in front of a line that says the server is ready, nor behind
+ * it when requests were served later, nor by a warning where the server did start. */
+static bool counts(const struct log_scan_place *p, const struct log_scan *s, bool runs,
+                   uint64_t ready)
+{
+    if (runs) {
+        return true;
+    }
+    return p->line > ready && (ready == 0 || (p->line > log_scan_served(s) && !p->is_warning));
+}
+
+/* The earliest place that counts, one that is no warning before others. */
+static const struct log_scan_place *counting_place(const struct log_scan *s,
+                                                   const struct log_scan_hits *h, bool runs,
                                                    uint64_t ready)
 {
-    if (h->times == 0) {
-        return NULL;
+    const struct log_scan_place *places[] = {&h->first, &h->last};
+    const struct log_scan_place *best = NULL;
+
+    for (size_t i = 0; h->times > 0 && i < ARRAY_COUNT(places); i++) {
+        if (counts(places[i], s, runs, ready) &&
+            (best == NULL || (best->is_warning && !places[i]->is_warning))) {
+            best = places[i];
+        }
     }
-    if (runs || h->first.line > ready) {
-        return &h->first;
-    }
-    return h->last.line > ready ? &h->last : NULL;
+    return best;
 }
 
 static bool find_match(const struct log_scan *s, uint64_t ready, struct candidate *c,
@@ -103,7 +118,7 @@ static bool find_match(const struct log_scan *s, uint64_t ready, struct candidat
 
     for (uint32_t i = 0; i < n; i++) {
         const struct log_scan_hits *h = log_scan_hits(s, idx[i]);
-        const struct log_scan_place *p = counting_place(h, c->rule->runs, ready);
+        const struct log_scan_place *p = counting_place(s, h, c->rule->runs, ready);
 
         if (p != NULL && (c->place == NULL || p->line < c->place->line)) {
             c->place = p;
@@ -196,8 +211,33 @@ static void append_fact(struct buf *out, const struct log_scan *s, struct str in
     }
 }
 
-/* "{1}" is a capture of the match, "{fact:vllm|this version}" a fact or the words behind the
- * bar. */
+/* "1", "1|2|words": the first capture that is not empty, else the words.  False: no such form. */
+static bool append_capture(struct buf *out, const struct log_scan_place *p, struct str inside)
+{
+    bool any = false;
+
+    while (inside.len > 0) {
+        struct str piece = str_slice(inside, 0, str_find_byte(inside, '|', 0));
+        int k = piece.len == 1 ? piece.ptr[0] - '1' : -1;
+
+        if (k < 0 || k >= LOG_SCAN_CAPTURES) {
+            if (any) {
+                buf_append_str(out, inside);
+            }
+            return any;
+        }
+        any = true;
+        if (p->capture_len[k] > 0) {
+            buf_append(out, p->captures[k], p->capture_len[k]);
+            return true;
+        }
+        inside = str_slice(inside, piece.len + 1, inside.len);
+    }
+    return any;
+}
+
+/* "{1}" and "{1|2|words}" are captures of the match, "{fact:vllm|this version}" a fact or the
+ * words behind the bar. */
 static void expand(struct buf *out, const struct log_scan *s, const struct log_scan_place *p,
                    struct str text)
 {
@@ -216,13 +256,9 @@ static void expand(struct buf *out, const struct log_scan *s, const struct log_s
             return;
         }
         inside = str_slice(text, open + 1, close);
-        if (inside.len == 1 && inside.ptr[0] >= '1' && inside.ptr[0] <= '0' + LOG_SCAN_CAPTURES) {
-            int k = inside.ptr[0] - '1';
-
-            buf_append(out, p->captures[k], p->capture_len[k]);
-        } else if (str_starts(inside, STR("fact:"))) {
+        if (str_starts(inside, STR("fact:"))) {
             append_fact(out, s, str_slice(inside, 5, inside.len));
-        } else {
+        } else if (!append_capture(out, p, inside)) {
             buf_append_str(out, str_slice(text, open, close + 1)); // braces of its own
         }
         at = close + 1;
@@ -232,19 +268,22 @@ static void expand(struct buf *out, const struct log_scan *s, const struct log_s
 static void add_finding(const struct log_scan *s, const struct candidate *c, struct str file,
                         struct report *report)
 {
+    bool doubted = c->rule->grade == FINDING_CERTAIN && c->place->is_warning;
     struct buf texts[4];
     struct str sources[4];
 
     sources[0] = c->rule->title;
     sources[1] = c->rule->cause;
     sources[2] = c->rule->fix;
-    sources[3] = c->rule->confirm;
+    sources[3] = doubted ? STR("The line is a warning: it is the cause if the start ends behind it "
+                               "or an error follows that it explains.")
+                         : c->rule->confirm;
     for (int k = 0; k < 4; k++) {
         buf_init(&texts[k], TEXT_BYTES_MAX);
         expand(&texts[k], s, c->place, sources[k]);
     }
     report_add(report, &(struct finding){.state = FINDING_PROBLEM,
-                                         .grade = c->rule->grade,
+                                         .grade = doubted ? FINDING_LIKELY : c->rule->grade,
                                          .id = c->rule->id,
                                          .title = buf_str(&texts[0]),
                                          .cause = buf_str(&texts[1]),
@@ -310,6 +349,92 @@ static void add_unknown(const struct log_scan *s, struct str file, uint64_t read
     buf_done(&cause);
 }
 
+/* The line on which it became unknown whether a rule holds; 0: it is known. */
+static uint64_t undecided_line(const struct log_scan *s, const struct rules_rule *rule, bool holds)
+{
+    uint64_t line = 0;
+
+    for (int role = RULES_MATCH; role < RULES_ROLE_COUNT; role++) {
+        uint32_t n;
+        const uint32_t *idx = rules_role(rule, (enum rules_role)role, &n);
+        bool any_hit = false;
+
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t gave_up = log_scan_gave_up(s, idx[i]);
+            bool hit = log_scan_hits(s, idx[i])->times > 0;
+
+            any_hit = any_hit || hit;
+            if (gave_up > 0 && !hit && (!holds || role == RULES_NONE)) {
+                line = line == 0 ? gave_up : line;
+            }
+        }
+        if (role == RULES_MATCH && !any_hit && line == 0) {
+            return 0; // nothing of it is in the log
+        }
+    }
+    return line;
+}
+
+static void add_undecided(struct str file, const char *what, struct str name, struct str rules_file,
+                          uint64_t rules_line, uint64_t line, struct report *report)
+{
+    struct buf texts[2];
+
+    for (int k = 0; k < 2; k++) {
+        buf_init(&texts[k], TEXT_BYTES_MAX);
+    }
+    buf_printf(&texts[0], "%s %.*s could not be tried on line %" PRIu64, what, STR_ARG(name), line);
+    buf_printf(&texts[1],
+               "An expression of it (%.*s:%" PRIu64 ") needs more steps than are allowed, so "
+               "whether it holds is not known.",
+               STR_ARG(rules_file), rules_line);
+    report_add(report, &(struct finding){.state = FINDING_UNKNOWN,
+                                         .grade = FINDING_UNGRADED,
+                                         .id = name,
+                                         .title = buf_str(&texts[0]),
+                                         .cause = buf_str(&texts[1]),
+                                         .fix = STR("Write the expression without a repetition "
+                                                    "inside a repetition."),
+                                         .file = file,
+                                         .line = line});
+    for (int k = 0; k < 2; k++) {
+        buf_done(&texts[k]);
+    }
+}
+
+/* Expressions that gave up are no "no". */
+static void add_all_undecided(const struct rules *r, const struct log_scan *s,
+                              const struct candidate *found, uint32_t n, struct str file,
+                              struct report *report)
+{
+    for (uint32_t i = 0; i < r->n_rules; i++) {
+        const struct rules_rule *rule = &r->rules[i];
+        bool holds = false;
+        uint64_t line;
+
+        for (uint32_t k = 0; k < n; k++) {
+            holds = holds || found[k].rule == rule;
+        }
+        line = undecided_line(s, rule, holds);
+        if (line > 0) {
+            add_undecided(file, "rule", rule->id, rule->file, rule->line, line, report);
+        }
+    }
+    for (uint32_t i = 0; i < r->n_facts; i++) {
+        const struct rules_fact *f = &r->facts[i];
+        uint64_t line = 0;
+
+        for (uint32_t k = 0; k < f->n_patterns; k++) {
+            uint64_t gave_up = log_scan_gave_up(s, f->patterns[k]);
+
+            line = line == 0 ? gave_up : line;
+        }
+        if (line > 0 && log_scan_fact(s, f->name) == NULL) {
+            add_undecided(file, "fact", f->name, f->file, f->line, line, report);
+        }
+    }
+}
+
 static void add_facts(const struct log_scan *s, struct report *report)
 {
     uint32_t n;
@@ -350,6 +475,7 @@ void log_verdict(const struct rules *r, const struct log_scan *s, struct str fil
     for (uint32_t i = 1; i < n && i <= RELATED_MAX; i++) {
         report_add_related(report, found[i].rule->id, found[i].rule->title, found[i].place->line);
     }
+    add_all_undecided(r, s, found, n, file, report);
     add_facts(s, report);
     free(found);
 }

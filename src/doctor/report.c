@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/json.h"
+#include "doctor/visible.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -126,16 +127,6 @@ int report_exit_code(const struct report *r)
     return r->n_by_state[FINDING_PROBLEM] > 0 ? 1 : 0;
 }
 
-/* Control characters of a hostile file must not reach the terminal. */
-static void append_clean(struct buf *out, struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-
-        buf_append_byte(out, c < 0x20 || c == 0x7f ? ' ' : (char)c);
-    }
-}
-
 /* Words of `text`, broken at WIDTH; the first line goes on at column INDENT. */
 static void append_wrapped(struct buf *out, struct str text)
 {
@@ -153,7 +144,7 @@ static void append_wrapped(struct buf *out, struct str text)
             buf_append_byte(out, ' ');
             column++;
         }
-        append_clean(out, str_slice(text, at, at + n));
+        visible_append(out, str_slice(text, at, at + n));
         column += n;
         at += n + 1;
     }
@@ -174,7 +165,8 @@ static void append_evidence(struct buf *out, const struct finding *f)
     struct str text = str_trim(f->evidence);
 
     if (f->file.len > 0) {
-        buf_printf(out, "  %-*s%.*s", INDENT - 2, "seen", STR_ARG(f->file));
+        buf_printf(out, "  %-*s", INDENT - 2, "seen");
+        visible_append(out, f->file);
         if (f->line > 0) {
             buf_printf(out, ":%" PRIu64, f->line);
         }
@@ -224,8 +216,10 @@ static void append_related(const struct report *r, uint32_t finding_idx, struct 
         if (a->line > 0) {
             buf_printf(out, "line %" PRIu64 ": ", a->line);
         }
-        append_clean(out, a->title);
-        buf_printf(out, " [%.*s]\n", STR_ARG(a->id));
+        visible_append(out, a->title);
+        buf_append_c(out, " [");
+        visible_append(out, a->id);
+        buf_append_c(out, "]\n");
         name = "";
     }
 }
@@ -260,8 +254,12 @@ static void append_facts(const struct report *r, struct buf *out)
     for (uint32_t i = 0; i < r->n_facts; i++) {
         const struct fact *f = &r->facts[i];
 
-        buf_printf(out, "  %-*.*s", INDENT + 5, STR_ARG(f->name));
-        append_clean(out, f->value);
+        buf_append_c(out, "  ");
+        visible_append(out, f->name);
+        for (size_t k = f->name.len; k < INDENT + 5; k++) {
+            buf_append_byte(out, ' ');
+        }
+        visible_append(out, f->value);
         if (f->line > 0) {
             buf_printf(out, " (line %" PRIu64 ")", f->line);
         }
@@ -273,7 +271,7 @@ static void append_facts(const struct report *r, struct buf *out)
 static void append_verdict(const struct report *r, struct buf *out)
 {
     if (r->verdict.len > 0) {
-        append_clean(out, r->verdict);
+        visible_append(out, r->verdict);
     } else if (r->n_by_state[FINDING_PROBLEM] > 0) {
         buf_printf(out, "%u problem%s found.", r->n_by_state[FINDING_PROBLEM],
                    r->n_by_state[FINDING_PROBLEM] == 1 ? "" : "s");

@@ -1,6 +1,7 @@
 #include "doctor/rules.h"
 
 #include "base/check.h"
+#include "doctor/regular.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -119,12 +120,16 @@ int rules_compare_versions(struct str a, struct str b)
 
 enum status rules_add_file(struct rules *r, const char *path, struct buf *faults)
 {
-    FILE *f = fopen(path, "rb");
+    FILE *f = regular_open(path);
     struct buf text;
     char *room;
     size_t n;
     enum status rc;
 
+    if (f == NULL && errno == EINVAL) {
+        buf_printf(faults, "%s: is no regular file; write the rules to a file first\n", path);
+        return E_INVALID;
+    }
     if (f == NULL) {
         buf_printf(faults, "%s: cannot be opened: %s\n", path, strerror(errno));
         return E_NOT_FOUND;

@@ -30,8 +30,9 @@ struct rules_pattern {
     struct str regex;
     struct str literals[RULES_LITERALS_MAX];
     uint32_t n_literals;
-    bool nocase;      // begins with (?i)
-    bool skips_debug; // lines of level DEBUG do not count
+    uint32_t n_groups; // of the expression
+    bool nocase;       // begins with (?i)
+    bool skips_debug;  // lines of level DEBUG do not count
 };
 
 enum rules_test_op {
@@ -57,7 +58,7 @@ enum rules_role { RULES_MATCH, RULES_ALL, RULES_ANY, RULES_NONE, RULES_ROLE_COUN
 struct rules_rule {
     struct str id;
     struct str title;
-    struct str cause; // may hold {1}..{4} and {fact:NAME|else}
+    struct str cause; // may hold {1}..{6}, {1|2|else} and {fact:NAME|else}
     struct str fix;
     struct str confirm;
     struct str example; // lines
@@ -80,6 +81,7 @@ struct rules_fact {
     struct str value; // empty: first capture of the pattern
     uint32_t patterns[RULES_PATTERNS_PER_RULE_MAX];
     uint32_t n_patterns;
+    struct str file;
     uint32_t line;
 };
 

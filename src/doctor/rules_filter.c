@@ -122,9 +122,9 @@ void rules_filter_destroy(struct rules_filter *f)
     }
 }
 
-/* A position whose group is in the bitmap. */
-static void compare(const struct rules_filter *f, struct str text, size_t at,
-                    void (*on_literal)(void *user, uint32_t pattern_idx, size_t at), void *user)
+/* A position whose group is in the bitmap.  Returns where to go on, 0: with the next. */
+static size_t compare(const struct rules_filter *f, struct str text, size_t at,
+                      rules_filter_seen *on_literal, void *user)
 {
     uint32_t group = load_group(text.ptr + at);
     uint32_t next = f->heads[hash(group) >> (32 - TABLE_BITS)];
@@ -137,20 +137,29 @@ static void compare(const struct rules_filter *f, struct str text, size_t at,
             struct str here = str_slice(text, at - e->offset, at - e->offset + e->literal.len);
 
             if (e->nocase ? str_eq_nocase(here, e->literal) : str_eq(here, e->literal)) {
-                on_literal(user, e->pattern_idx, at - e->offset);
+                size_t go_on = on_literal(user, e->pattern_idx, at - e->offset);
+
+                if (go_on > at) {
+                    return go_on;
+                }
             }
         }
     }
+    return 0;
 }
 
-void rules_filter_scan(const struct rules_filter *f, struct str text,
-                       void (*on_literal)(void *user, uint32_t pattern_idx, size_t at), void *user)
+void rules_filter_scan(const struct rules_filter *f, struct str text, rules_filter_seen *on_literal,
+                       void *user)
 {
     for (size_t at = 0; at + 4 <= text.len; at += 2) {
         uint32_t bit = hash(load_group(text.ptr + at)) >> (32 - MAP_BITS);
 
         if ((f->map[bit / 64] >> (bit % 64) & 1) != 0) {
-            compare(f, text, at, on_literal, user);
+            size_t go_on = compare(f, text, at, on_literal, user);
+
+            if (go_on > at + 2) {
+                at = (go_on & ~(size_t)1) - 2; // every second position, of the whole text
+            }
         }
     }
 }

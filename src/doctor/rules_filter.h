@@ -19,9 +19,12 @@ struct rules_filter;
 struct rules_filter *rules_filter_create(const struct rules *r);
 /** NULL accepted. */
 void rules_filter_destroy(struct rules_filter *f);
+/** Told of a place where a literal of a pattern stands; returns the byte from which on places
+ *  are of interest again (0: all). */
+typedef size_t rules_filter_seen(void *user, uint32_t pattern_idx, size_t at);
 /** Call `on_literal` for every place of `text` where a literal of a pattern stands, in order of
  *  position up to the length of a literal.  Cost: about one load per two bytes. */
-void rules_filter_scan(const struct rules_filter *f, struct str text,
-                       void (*on_literal)(void *user, uint32_t pattern_idx, size_t at), void *user);
+void rules_filter_scan(const struct rules_filter *f, struct str text, rules_filter_seen *on_literal,
+                       void *user);
 
 #endif

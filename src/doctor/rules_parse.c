@@ -9,6 +9,7 @@
 #define LINE_BYTES_MAX 8192
 #define TEXT_BYTES_MAX 4096
 #define RANK_MAX 99
+#define GROUPS_MAX (RULES_REGEX_CAPTURES_MAX - 1) // that texts may name
 
 /* One file while it is read. */
 struct parse {
@@ -48,6 +49,38 @@ static struct str copy(struct parse *p, struct str s)
     return copied;
 }
 
+/* "{2}", "{1|2|words}": each number must be a group of some match, or nothing would ever stand
+ * there. */
+static void check_braces(struct parse *p, const struct rules_rule *rule, struct str text)
+{
+    uint32_t n_groups = 0;
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < rule->n_by_role[RULES_MATCH]; i++) {
+        uint32_t n = p->r->patterns[rule->patterns[i]].n_groups;
+
+        n_groups = n > n_groups ? n : n_groups;
+    }
+    n_groups = n_groups < GROUPS_MAX ? n_groups : GROUPS_MAX;
+    while ((at = str_find_byte(text, '{', at)) != SIZE_MAX) {
+        size_t close = str_find_byte(text, '}', at);
+        struct str inside = str_slice(text, at + 1, close == SIZE_MAX ? at + 1 : close);
+        bool goes_on = true;
+
+        while (goes_on && inside.len > 0) {
+            struct str piece = str_slice(inside, 0, str_find_byte(inside, '|', 0));
+            uint64_t n = 0;
+
+            goes_on = str_to_u64(piece, &n) == OK;
+            if (goes_on && (n == 0 || n > n_groups)) {
+                fault(p, rule->line, "no match of this rule has a group of this number", piece);
+            }
+            inside = str_slice(inside, piece.len + 1, inside.len);
+        }
+        at++;
+    }
+}
+
 /* What a whole rule must have; called when the next begins and at the end. */
 static void finish_rule(struct parse *p)
 {
@@ -71,6 +104,10 @@ static void finish_rule(struct parse *p)
     }
     if (rule->n_by_role[RULES_MATCH] == 0) {
         fault(p, rule->line, "this rule has no match", rule->id);
+    }
+    texts[3] = rule->confirm;
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        check_braces(p, rule, texts[i]);
     }
     if (rule->grade == FINDING_LIKELY && rule->confirm.len == 0) {
         fault(p, rule->line, "a likely rule says what would confirm it (confirm)", rule->id);
@@ -130,6 +167,7 @@ static void begin_fact(struct parse *p, struct str rest)
                             .value = equals == SIZE_MAX
                                          ? STR("")
                                          : copy(p, str_trim(str_slice(rest, equals + 1, rest.len))),
+                            .file = copy(p, p->name),
                             .line = p->line_number};
     if (p->fact->name.len == 0) {
         fault_here(p, "a fact needs a name", rest);
@@ -153,7 +191,7 @@ static uint32_t add_pattern(struct parse *p, struct str rest, bool skips_debug)
     }
     *slot = (struct rules_pattern){.regex = copy(p, str_slice(rest, 1, rest.len - 1)),
                                    .skips_debug = skips_debug};
-    if (rules_regex_check(slot->regex, &err) != OK) {
+    if (rules_regex_check(slot->regex, &slot->n_groups, &err) != OK) {
         fault_here(p, err.text, rest);
         return UINT32_MAX;
     }

@@ -40,13 +40,14 @@ static pcre2_code *compile(struct str regex, struct error *err)
     return code;
 }
 
-enum status rules_regex_check(struct str regex, struct error *err)
+enum status rules_regex_check(struct str regex, uint32_t *ret_groups, struct error *err)
 {
     pcre2_code *code = compile(regex, err);
 
     if (code == NULL) {
         return E_INVALID;
     }
+    pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, ret_groups);
     pcre2_code_free(code);
     return OK;
 }
@@ -85,14 +86,14 @@ void rules_regex_destroy(struct rules_regex *x)
     }
 }
 
-bool rules_regex_find(struct rules_regex *x, struct str line,
-                      struct str ret_groups[RULES_REGEX_CAPTURES_MAX])
+enum rules_regex_answer rules_regex_find(struct rules_regex *x, struct str line,
+                                         struct str ret_groups[RULES_REGEX_CAPTURES_MAX])
 {
     int n = pcre2_match(x->code, (PCRE2_SPTR)line.ptr, line.len, 0, 0, x->found, x->limits);
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(x->found);
 
     if (n < 0) {
-        return false;
+        return n == PCRE2_ERROR_NOMATCH ? RULES_REGEX_ABSENT : RULES_REGEX_GAVE_UP;
     }
     n = n == 0 ? RULES_REGEX_CAPTURES_MAX : n;
     for (int i = 0; i < RULES_REGEX_CAPTURES_MAX; i++) {
@@ -100,7 +101,7 @@ bool rules_regex_find(struct rules_regex *x, struct str line,
 
         ret_groups[i] = set ? str_slice(line, at[2 * i], at[2 * i + 1]) : STR("");
     }
-    return true;
+    return RULES_REGEX_FOUND;
 }
 
 #else
@@ -110,10 +111,11 @@ bool rules_regex_is_built(void)
     return false;
 }
 
-enum status rules_regex_check(struct str regex, struct error *err)
+enum status rules_regex_check(struct str regex, uint32_t *ret_groups, struct error *err)
 {
     (void)regex;
     (void)err;
+    *ret_groups = RULES_REGEX_CAPTURES_MAX - 1;
     return OK;
 }
 
@@ -129,13 +131,13 @@ void rules_regex_destroy(struct rules_regex *x)
     free(x);
 }
 
-bool rules_regex_find(struct rules_regex *x, struct str line,
-                      struct str ret_groups[RULES_REGEX_CAPTURES_MAX])
+enum rules_regex_answer rules_regex_find(struct rules_regex *x, struct str line,
+                                         struct str ret_groups[RULES_REGEX_CAPTURES_MAX])
 {
     (void)x;
     (void)line;
     (void)ret_groups;
-    return false;
+    return RULES_REGEX_ABSENT;
 }
 
 #endif

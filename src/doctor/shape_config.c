@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "doctor/regular.h"
 #include "doctor/shape.h"
 
 #include <errno.h>
@@ -244,7 +245,7 @@ enum status shape_read(const char *path, struct shape *ret_shape, struct error *
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
         buf_append_c(&file, "/config.json");
     }
-    f = buf_c(&file) == NULL ? NULL : fopen(buf_c(&file), "rb");
+    f = buf_c(&file) == NULL ? NULL : regular_open(buf_c(&file));
     if (f == NULL) {
         rc = error_set(err, E_NOT_FOUND, "cannot open %s: %s", path, strerror(errno));
         goto out;

@@ -166,7 +166,8 @@ def what_cannot_be_judged_is_refused():
     bad = {"a.sh": b"\x00\x01\x02\x7fELF" * 100, "daemon.json": b'{"runtimes": {"a"', "c.yml": b"services: {a: [b",
            "notes": b"just some words\n", "deep.yml": b"[" * 90 + b"]" * 90, "deep.json": b"[" * 5000,
            "empty.sh": b"", "big.sh": b"#" * (5 << 20), "lines.sh": b"#!/bin/sh\n" + b"\n" * 200000,
-           "self.yml": b"services: &a\n  x: *a\n"}
+           "self.yml": b"services: &a\n  x: *a\n", "flow.yml": b"services: " + b"[" * (1 << 20),
+           "pod.yml": b"apiVersion: v1\nkind: Pod\nspec: " + b"{a: " * (1 << 18)}
     with tempfile.TemporaryDirectory() as folder:
         for name, data in bad.items():
             path = pathlib.Path(folder, name)

@@ -193,5 +193,20 @@ def empty_root_is_all_unknown():
         expect_true(all(u.get("cause") for u in answer["unknown"]), "each says why")
 
 
+@test
+def pipes_in_place_of_files_are_not_waited_for():
+    with tempfile.TemporaryDirectory() as folder:
+        host = Host(folder)
+        for name in ("etc/docker/daemon.json", "proc/meminfo", "m/config.json", "m/model.safetensors.index.json"):
+            path = host.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            os.mkfifo(path)
+        for more in ([], ["--model", str(host.root / "m")]):
+            done = subprocess.run([str(KONTOR), "doctor", "--root", folder, *more], capture_output=True, timeout=10,
+                                  check=False)
+            expect_true(done.returncode in (0, 1, 2), done.stderr)
+
+
 if __name__ == "__main__":
     main()

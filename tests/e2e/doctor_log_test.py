@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import subprocess
 import tempfile
@@ -113,6 +114,48 @@ def healthy_logs_have_no_finding():
     for path in paths:
         code, answer = examine(path.read_bytes())
         expect((code, answer["findings"], answer["state"]), (0, [], "ok"), path.name)
+
+
+ASKED = "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB; ImportError: libcuda.so.1: cannot open"
+ASKED_LINES = [
+    "INFO 10-02 08:00:50 [logger.py:40] Received request chatcmpl-1: prompt: 'why {}?', params: SamplingParams(n=1)",
+    "INFO 10-02 08:00:50 [logger.py:40] Received request chatcmpl-1: params: SamplingParams(stop=['{}'])",
+    "INFO 10-02 08:00:50 [logger.py:71] Request chatcmpl-1 details: prompt: \"{}\", prompt_token_ids: None",
+    "INFO 10-02 08:00:52 [logger.py:90] Generated response chatcmpl-1: output: 'it says {}', finish_reason: stop",
+    "srv  log_server_r: request:  {{\"messages\":[{{\"role\":\"user\",\"content\":\"{}\"}}]}}",
+    "POST /v1/chat/completions {{\"model\": \"glm\", \"messages\": [{{\"content\": \"{}\"}}]}}",
+    "[2025-10-02 08:00:50] Receive: obj=GenerateReqInput(text='{}', rid='1')",
+    "INFO body={{'prompt': '{}'}}",
+]
+
+
+@test
+def what_users_write_is_no_evidence():
+    expect(examine(ASKED + "\n")[0], 1, "the text by itself")
+    for form in ASKED_LINES:
+        line = form.format(ASKED)
+        code, answer = examine(line + "\n")
+        expect((code, answer["findings"], answer["unknown"]), (0, [], []), line)
+    # A request longer than a block is cut in pieces; the error behind it is found all the same.
+    long = ASKED_LINES[0].format("x" * (1 << 20) + ASKED)
+    expect(examine(long + "\n")[0], 0, "a long request")
+    code, answer = examine(long + "\n" + ASKED + "\n")
+    expect((code, answer["findings"][0]["line"]), (1, 2))
+
+
+@test
+def a_warning_is_no_certain_cause_and_none_of_a_served_start():
+    text = "ImportError('libcuda.so.1: cannot open shared object file: No such file or directory')"
+    warning = f"WARNING 10-01 08:00:00 [_custom_ops.py:20] Failed to import from vllm._C with {text}\n"
+    error = f"ERROR 10-01 08:00:00 [core.py:20] {text}\n"
+    ready = "INFO:     Application startup complete.\n"
+    served = 'INFO:     127.0.0.1:5 - "POST /v1/chat/completions HTTP/1.1" 200 OK\n'
+    for log, grade in ((warning, "likely"), (error, "certain"), (warning + error, "certain"), (ready + warning, None),
+                       (ready + error, "certain"), (ready + error + served, None), (ready + served + error, "certain"),
+                       (served + error, "certain")):
+        code, answer = examine(log)
+        expect((code, [f["grade"] for f in answer["findings"]]), (int(grade is not None), [grade] if grade else []),
+               log)
 
 
 @test
@@ -278,10 +321,64 @@ def own_rules_are_checked_and_used():
             expect_in(line, done.stderr)
 
 
+@test
+def captures_in_texts_are_checked():
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "own.rules")
+        text = ("rule own\ntitle {0}\nmatch /lost node (\\w+)|lost the (\\w+)|lost everything/\n"
+                "cause c {{x}} {{\"a\": 1}}\nfix f\nexample lost node a1\n")
+        for title in ("{3}", "{7}", "{0}", "{1|3|a node}", "{12}"):
+            path.write_text(text.format(title))
+            done = run("doctor", "--log", "/dev/null", "--rules", path)
+            expect(done.returncode, 2, title)
+            expect_in("own.rules:1: no match of this rule has a group", done.stderr)
+        path.write_text(text.format("no {1|2|node} here"))
+        for log, title in (("lost node a1", "no a1 here"), ("lost the b2", "no b2 here"),
+                           ("lost everything", "no node here")):
+            finding = examine(log + "\n", "--rules", str(path))[1]["findings"][0]
+            expect((finding["title"], finding["cause"]), (title, 'c {x} {"a": 1}'))
+
+
 # ---- input -------------------------------------------------------------------------------------
 
 LOG = ("INFO 开始加载模型 /models/智谱\n错误：加载失败\n"
        "ImportError: libmccl.so.2: cannot open shared object file: No such file or directory\n")
+
+
+@test
+def an_expression_that_gives_up_is_no_no():
+    rules = ("rule endless\ntitle t\nmatch /fatal: (a+)+$/\ncause c\nfix f\nexample fatal: aaaa\n"
+             "fact word\nmatch /fatal: ((?:a+)+)$/\n")
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "own.rules")
+        path.write_text(rules)
+        code, answer = examine("INFO fine\nfatal: " + "a" * 200 + "b\n", "--rules", str(path))
+        expect((code, answer["state"]), (0, "unknown"))
+        expect([(f["id"], f["line"]) for f in answer["unknown"]], [("endless", 2), ("word", 2)])
+        expect_in("own.rules:1", answer["unknown"][0]["cause"])
+        code, answer = examine("fatal: " + "a" * 200 + "b\nfatal: aa\n", "--rules", str(path))
+        expect((code, answer["findings"][0]["id"]), (1, "endless"))
+        # Many such lines cost no more than the first hundred.
+        code, answer = examine(("fatal: " + "a" * 200 + "b\n") * 100000, "--rules", str(path))
+        expect((code, len(answer["unknown"])), (0, 2))
+
+
+@test
+def a_pipe_is_a_log_but_no_rule_file():
+    with tempfile.TemporaryDirectory() as folder:
+        pipe = os.path.join(folder, "pipe")
+        os.mkfifo(pipe)
+        for args in (["--log", "/dev/null", "--rules", pipe], ["--list-rules", "--rules", pipe],
+                     ["--log", "/dev/null", "--rules", folder], ["--log", "/dev/null", "--rules", "/dev/null"],
+                     ["--file", pipe]):
+            done = run("doctor", *args, limit_s=10)
+            expect((done.returncode, done.stdout), (2, ""), args)
+            expect_in("regular file", done.stderr)
+        with subprocess.Popen([str(KONTOR), "doctor", "--log", pipe], stdout=subprocess.PIPE, text=True) as child:
+            with open(pipe, "w", encoding="utf-8") as f:
+                f.write("ImportError: libcuda.so.1: cannot open shared object file\n")
+            expect_in("libcuda", child.communicate(timeout=10)[0])
+            expect(child.returncode, 1)
 
 
 @test
@@ -290,7 +387,12 @@ def encodings_are_recognised():
                        ("crlf", LOG.replace("\n", "\r\n").encode()), ("gb18030", LOG.encode("gb18030")),
                        ("utf-16 with mark", LOG.encode("utf-16")),
                        ("utf-16le", ("A plain line of text\n" * 4 + LOG).encode("utf-16-le")),
-                       ("utf-16be", ("A plain line of text\n" * 4 + LOG).encode("utf-16-be"))):
+                       ("utf-16be", ("A plain line of text\n" * 4 + LOG).encode("utf-16-be")),
+                       ("utf-32 with mark", LOG.encode("utf-32")),
+                       ("utf-32be with mark", b"\0\0\xfe\xff" + LOG.encode("utf-32-be")),
+                       ("utf-32le", ("A plain line of text\n" * 4 + LOG).encode("utf-32-le")),
+                       ("utf-32be", ("A plain line of text\n" * 4 + LOG).encode("utf-32-be")),
+                       ("utf-32 of many blocks", ("A plain line of text\n" * 40000 + LOG).encode("utf-32"))):
         code, answer = examine(data)
         expect((code, answer["findings"][0]["id"]), (1, "musa-mccl"), name)
         expect_in("cannot open shared object", answer["findings"][0]["evidence"])
@@ -320,6 +422,70 @@ def line_numbers_and_counts_are_right_across_blocks():
     log += "OSError: [Errno 28] No space left on device\n"
     _, answer = examine(log)
     expect((answer["findings"][0]["line"], answer["findings"][0]["times"]), (n + 1, 2))
+
+
+@test
+def a_repeated_line_counts_as_often_as_it_stands_there():
+    full = "RuntimeError: No CUDA GPUs are available\n"
+    other = "ImportError: libcuda.so.1: cannot open shared object file\n"
+    ready = "INFO:     Application startup complete.\n"
+    for log, line, times in ((full * 5, 1, 5), (full * 2 + "x\n" + full * 3, 1, 5), (full * 30000, 1, 10000),
+                             (full * 2 + ready * 3 + full * 4, 9, 6)):
+        _, answer = examine(log)
+        expect((answer["findings"][0]["line"], answer["findings"][0]["times"]), (line, times), log[:200])
+    expect(examine(full * 3 + ready * 2)[0], 0, "ready in the end")
+    expect(examine(other * 3 + full * 3 + (ready + other) * 2 + ready * 2)[0], 0, "ready in the end, several lines")
+    _, answer = examine(full * 3 + other * 3)
+    expect(sorted(rule_ids(answer)), sorted(set(rule_ids(examine(full + other)[1]))), "both lines")
+
+
+def cpu_seconds(log):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    examine(log)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
+@test
+def a_repeated_line_costs_no_expressions():
+    # Against lines that all match and all differ, on each of which the expressions must run.
+    text = "ImportError: libcuda.so.1: cannot open shared object file"
+    spam = f"{text} 123456\n" * 500_000
+    differing = "".join(f"{text} {n:06}\n" for n in range(500_000))
+    expect_true(min(cpu_seconds(spam) for _ in range(2)) < 0.6 * cpu_seconds(differing), "time of one line")
+
+
+@test
+def names_and_rules_do_not_steer_the_terminal():
+    with tempfile.TemporaryDirectory() as folder:
+        name = pathlib.Path(folder, "na\x1b[2J\u202eme")
+        name.with_suffix(".log").write_text("ImportError: libcuda.so.1: cannot open shared object file\n")
+        name.with_suffix(".rules").write_text("rule x\x1b[2J\u202e\nbogus\x1b[2J\x9b word\n", encoding="utf-8")
+        name.with_suffix(".sh").write_text("#!/bin/sh\nvllm serve /m --device ascend\n")
+        for args in (["--log", f"{name}.log"], ["--log", f"{name}.gone"], ["--file", f"{name}.sh", "--fix"],
+                     ["--file", f"{name}.gone"], ["--log", f"{name}.log", "--rules", f"{name}.rules"],
+                     ["--list-rules", "--rules", f"{name}.gone"]):
+            done = run("doctor", *args)
+            said_all = done.stdout + done.stderr
+            expect_true("na" in said_all and "me" in said_all, said_all)
+            expect_true(not re.search("[\x1b\x80-\x9f\u202e]", said_all), ascii(said_all))
+
+
+@test
+def an_answer_that_cannot_be_written_is_no_answer():
+    for args in (["--log", "/dev/null"], ["--log", "/dev/null", "--json"], ["--list-rules"]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([str(KONTOR), "doctor", *args], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=60, check=False)
+        expect(done.returncode, 2, args)
+        expect_in("cannot be written", done.stderr)
+
+
+@test
+def options_that_would_do_nothing_are_refused():
+    for args in (["--fix"], ["--fix", "--log", "/dev/null"], ["--file", "x.sh", "--force"]):
+        done = run("doctor", *args)
+        expect((done.returncode, done.stdout), (2, ""), args)
+        expect_in("--f", done.stderr)
 
 
 @test

@@ -91,6 +91,47 @@ TEST(json_reads_back)
     report_destroy(r);
 }
 
+TEST(what_steers_a_terminal_is_not_printed)
+{
+    static const char hostile[] = "a\x1b[2Jb\xc2\x9b"
+                                  "2Jc\xe2\x80\xae"
+                                  "d\xe2\x81\xa6"
+                                  "e\x9b"
+                                  "f\x7f"
+                                  "g\ttext \xe4\xb8\xad";
+    struct report *r = report_create();
+    struct str h = str_from_c(hostile);
+    struct buf out;
+    struct str text;
+
+    EXPECT_TRUE(r != NULL);
+    report_add(r, &(struct finding){.state = FINDING_PROBLEM,
+                                    .id = h,
+                                    .title = h,
+                                    .cause = h,
+                                    .fix = h,
+                                    .confirm = h,
+                                    .file = h,
+                                    .line = 1,
+                                    .evidence = h});
+    report_add_related(r, h, h, 2);
+    report_add_fact(r, h, h, 3);
+    report_set_verdict(r, h);
+    buf_init(&out, 1 << 16);
+    text = printed(r, false, &out);
+    for (size_t i = 0; i < text.len; i++) {
+        EXPECT_TRUE((unsigned char)text.ptr[i] >= 0x20 || text.ptr[i] == '\n');
+        EXPECT_TRUE(text.ptr[i] != '\x7f' && text.ptr[i] != '\x9b');
+    }
+    EXPECT_TRUE(str_find(text, STR("\xc2\x9b"), 0) == SIZE_MAX);
+    EXPECT_TRUE(str_find(text, STR("\xe2\x80\xae"), 0) == SIZE_MAX);
+    EXPECT_TRUE(str_find(text, STR("\xe2\x81\xa6"), 0) == SIZE_MAX);
+    EXPECT_TRUE(str_find(text, STR("\xe4\xb8\xad"), 0) != SIZE_MAX);
+    EXPECT_TRUE(str_find(text, STR("a [2Jb 2Jc d e?f g text"), 0) != SIZE_MAX);
+    buf_done(&out);
+    report_destroy(r);
+}
+
 TEST(an_empty_report_is_fine_and_too_many_findings_are_counted)
 {
     struct report *r = report_create();

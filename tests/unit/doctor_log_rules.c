@@ -93,12 +93,40 @@ static uint32_t next(uint32_t *state)
     return *state >> 16;
 }
 
-static void count_literal(void *user, uint32_t pattern_idx, size_t at)
+static size_t count_literal(void *user, uint32_t pattern_idx, size_t at)
 {
     uint32_t *counts = user;
 
     (void)at;
     counts[pattern_idx]++;
+    return 0;
+}
+
+/* The rest of the text is of no interest once something was found. */
+static size_t count_one_line(void *user, uint32_t pattern_idx, size_t at)
+{
+    (void)count_literal(user, pattern_idx, at);
+    return at / 20 * 20 + 19;
+}
+
+TEST(prefilter_goes_on_where_it_is_told)
+{
+    struct rules *r = load("fact a = yes\nmatch /abcab/\nmatch /xyzzy/\n");
+    struct rules_filter *f = rules_filter_create(r);
+    struct buf text;
+    uint32_t counts[2] = {0};
+
+    EXPECT_TRUE(f != NULL);
+    buf_init(&text, 1 << 16);
+    for (int i = 0; i < 101; i++) {
+        buf_append_c(&text, i % 2 == 0 ? "abcab xyzzy  abcab \n" : "  xyzzy abcab xyzzy\n");
+    }
+    rules_filter_scan(f, buf_str(&text), count_one_line, counts);
+    EXPECT_EQ_U32(counts[0], 51);
+    EXPECT_EQ_U32(counts[1], 50);
+    buf_done(&text);
+    rules_filter_destroy(f);
+    rules_destroy(r);
 }
 
 /* How often `needle` stands in `text`, overlapping. */
