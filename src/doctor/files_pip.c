@@ -311,6 +311,26 @@ static void check_mindspore(struct files_ctx *c, const struct installs *in)
                   files_text(c, "torch-npu==%s", row != NULL ? row->torch_npu : "2.9.0.post1"));
 }
 
+/* The images of Cambricon and Moore Threads carry a torch that the vendor has built. */
+static void check_vendor_torch(struct files_ctx *c, const struct installs *in)
+{
+    const struct files_word *w = in->torch != NULL ? in->torch : in->vllm;
+
+    if (w == NULL || !(c->vendors & (VENDOR_CAMBRICON | VENDOR_MTHREADS))) {
+        return;
+    }
+    files_likely(
+        c, w->begin, "torch-replaced",
+        files_text(c, "%.*s replaces the vendor's build of torch", STR_ARG(w->text)),
+        STR("The base image brings a torch that was built for its cards (torch_mlu, "
+            "torch_musa need exactly that one). pip takes the plain CUDA or CPU build from "
+            "PyPI in its place, directly or because vllm asks for a version of torch."),
+        STR("Leave torch out of the list (pip install --no-deps, or a constraints file "
+            "with the image's torch) and install the vendor's vllm plug-in."),
+        STR("pip show torch in the built image: the version should end in the vendor's "
+            "mark."));
+}
+
 static void collect(const struct files_command *cmd, uint32_t first, struct installs *in)
 {
     for (uint32_t i = first; i < cmd->n_words; i++) {
@@ -368,4 +388,5 @@ void files_pip_check(struct files_ctx *c, const struct script_commands *cmds)
     check_torch(c, &in);
     check_cann(c, &in);
     check_mindspore(c, &in);
+    check_vendor_torch(c, &in);
 }

@@ -135,6 +135,10 @@ static const struct row rows[] = {
      "FROM quay.io/ascend/cann:8.1.rc1-910b-ubuntu22.04-py3.10\nRUN pip install "
      "vllm==0.18.0 vllm-ascend==0.18.0\n",
      "vllm-ascend-cann", NULL},
+    {"Dockerfile",
+     "FROM registry.mthreads.com/mcconline/musa-pytorch-release-public:rc4.0.1\nRUN pip install "
+     "vllm==0.8.4\n",
+     "torch-replaced", NULL},
     {"Dockerfile", "FROM a/b:1\nRUN pip install torch==2.9.0 torch_npu==2.8.0\n", "torch-npu-pair",
      NULL},
     {"Dockerfile", "FROM ubuntu:22.04\nHEALTHCHECK CMD curl -f http://localhost:8000/health\n",
