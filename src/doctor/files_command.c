@@ -490,11 +490,24 @@ static void check_dtype(struct files_ctx *c, const struct files_command *cmd,
 }
 
 static void check_host_flag(struct files_ctx *c, const struct files_command *cmd,
-                            const struct files_container *k)
+                            const struct files_container *k, enum files_engine engine)
 {
     const struct files_word *host = files_command_value(cmd, "--host");
 
-    if (host == NULL || k == NULL || k->net_host) {
+    if (k == NULL || k->net_host) {
+        return;
+    }
+    if (host == NULL && engine == ENGINE_SGLANG && cmd->n_words > 0) {
+        files_likely(
+            c, cmd->words[0].begin, "host-default-loopback",
+            STR("SGLang without --host listens on 127.0.0.1 inside the container"),
+            STR("Its default is the loopback address, which exists only in the container's "
+                "own network: published ports, services and probes get \"connection "
+                "refused\"."),
+            STR("Add --host 0.0.0.0 and restrict the published port instead."),
+            STR("curl inside the container answers, from outside it does not."));
+    }
+    if (host == NULL) {
         return;
     }
     if (is(value_text(host), "127.0.0.1") || is(value_text(host), "localhost")) {
@@ -660,7 +673,7 @@ void files_command_check(struct files_ctx *c, const struct files_command *cmd,
     check_fraction(c, cmd);
     check_parsers(c, cmd, k);
     check_dtype(c, cmd, k);
-    check_host_flag(c, cmd, k);
+    check_host_flag(c, cmd, k, engine);
     check_tp(c, cmd, first);
     check_tokenizer(c, cmd);
     check_placeholders(c, cmd, first);

@@ -135,6 +135,11 @@ static const struct row rows[] = {
      "FROM quay.io/ascend/cann:8.1.rc1-910b-ubuntu22.04-py3.10\nRUN pip install "
      "vllm==0.18.0 vllm-ascend==0.18.0\n",
      "vllm-ascend-cann", NULL},
+    {"docker-compose.yml",
+     "services:\n  e:\n    image: lmsysorg/sglang:v0.5.5\n    gpus: all\n    ports: "
+     "[\"30000:30000\"]\n    shm_size: 16g\n    command: python3 -m sglang.launch_server "
+     "--model-path /models/glm\n",
+     "host-default-loopback", NULL},
     {"Dockerfile",
      "FROM registry.mthreads.com/mcconline/musa-pytorch-release-public:rc4.0.1\nRUN pip install "
      "vllm==0.8.4\n",
