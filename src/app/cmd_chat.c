@@ -273,21 +273,5 @@ static int chat(const struct option_values *v)
 
 int cmd_chat_run(int argc, char **argv)
 {
-    struct arena *arena = arena_create(ARENA_BYTES_MAX);
-    struct option_values *v = NULL;
-    int code = EXIT_CODE_OK;
-
-    CHECK(arena != NULL);
-    switch (option_parse(&cmd_chat_options, argc, argv, arena, &v)) {
-    case OPTION_EXIT_0:
-        break;
-    case OPTION_EXIT_2:
-        code = EXIT_CODE_USAGE;
-        break;
-    case OPTION_RUN:
-        code = chat(v);
-        break;
-    }
-    arena_destroy(arena);
-    return code;
+    return command_run(&cmd_chat_options, argc, argv, ARENA_BYTES_MAX, chat);
 }

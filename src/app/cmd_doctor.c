@@ -337,25 +337,15 @@ static int doctor(const struct option_values *v)
     return code;
 }
 
+static int choose(const struct option_values *v)
+{
+    if (!options_fit(v)) {
+        return EXIT_CODE_USAGE;
+    }
+    return option_flag(v, "list-rules") ? list_rules(v) : doctor(v);
+}
+
 int cmd_doctor_run(int argc, char **argv)
 {
-    struct arena *arena = arena_create(ARENA_BYTES_MAX);
-    struct option_values *v = NULL;
-    int code = EXIT_CODE_OK;
-
-    CHECK(arena != NULL);
-    switch (option_parse(&cmd_doctor_options, argc, argv, arena, &v)) {
-    case OPTION_EXIT_0:
-        break;
-    case OPTION_EXIT_2:
-        code = EXIT_CODE_USAGE;
-        break;
-    case OPTION_RUN:
-        code = !options_fit(v)                ? EXIT_CODE_USAGE
-               : option_flag(v, "list-rules") ? list_rules(v)
-                                              : doctor(v);
-        break;
-    }
-    arena_destroy(arena);
-    return code;
+    return command_run(&cmd_doctor_options, argc, argv, ARENA_BYTES_MAX, choose);
 }

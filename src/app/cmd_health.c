@@ -97,21 +97,5 @@ static int ask(const struct option_values *v)
 
 int cmd_health_run(int argc, char **argv)
 {
-    struct arena *arena = arena_create(ARENA_BYTES_MAX);
-    struct option_values *v = NULL;
-    int code = EXIT_CODE_OK;
-
-    CHECK(arena != NULL);
-    switch (option_parse(&cmd_health_options, argc, argv, arena, &v)) {
-    case OPTION_EXIT_0:
-        break;
-    case OPTION_EXIT_2:
-        code = EXIT_CODE_USAGE;
-        break;
-    case OPTION_RUN:
-        code = ask(v);
-        break;
-    }
-    arena_destroy(arena);
-    return code;
+    return command_run(&cmd_health_options, argc, argv, ARENA_BYTES_MAX, ask);
 }

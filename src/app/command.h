@@ -19,6 +19,10 @@ struct command {
     const struct option_set *options;
 };
 
+/** Parse the command line and call `work` with its values.  Returns the exit code: of `work`, OK
+ *  when only help was asked for, USAGE when the line is wrong (said already). */
+int command_run(const struct option_set *set, int argc, char **argv, size_t arena_bytes_max,
+                int (*work)(const struct option_values *v));
 /** Print "kontor COMMAND: text" to stderr and return EXIT_CODE_FAILED. */
 int command_failed(const char *command, const char *text);
 
