@@ -190,3 +190,18 @@ void client_bench_done(struct answer *a)
     buf_done(&a->body);
     buf_done(&a->text);
 }
+
+void client_bench_script(const struct script_step *steps, const struct http_call_options *options,
+                         struct answer *ret)
+{
+    struct script_peer peer;
+    struct client_bench b;
+
+    script_peer_start(&peer, steps);
+    client_bench_start(&b, peer.port, NULL);
+    client_bench_call(&b, ret, options);
+    client_bench_run(&b, 0);
+    client_bench_stop(&b);
+    script_peer_stop(&peer);
+    buf_done(&peer.got);
+}

@@ -2,6 +2,7 @@
 #ifndef TESTS_SUPPORT_CLIENT_BENCH_H
 #define TESTS_SUPPORT_CLIENT_BENCH_H
 
+#include "support/script_peer.h"
 #include "base/buf.h"
 #include "net/http_client.h"
 
@@ -56,6 +57,10 @@ void client_bench_run(struct client_bench *b, uint32_t left);
 /** Run for so long. */
 void client_bench_pass(struct client_bench *b, uint32_t ms);
 void client_bench_done(struct answer *a);
+
+/** One call against a peer that follows `steps`, from start to end. */
+void client_bench_script(const struct script_step *steps, const struct http_call_options *options,
+                         struct answer *ret);
 
 /** A GET of "/x" for everything. */
 extern const struct http_call_options client_bench_get;

@@ -8,22 +8,6 @@
 
 #define OK_ABC "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
 
-/* One GET against a script. */
-static void get(const struct script_step *steps, const struct http_call_options *options,
-                struct answer *ret)
-{
-    struct script_peer peer;
-    struct client_bench b;
-
-    script_peer_start(&peer, steps);
-    client_bench_start(&b, peer.port, NULL);
-    client_bench_call(&b, ret, options);
-    client_bench_run(&b, 0);
-    client_bench_stop(&b);
-    script_peer_stop(&peer);
-    buf_done(&peer.got);
-}
-
 TEST(request_as_written_and_answer_as_read)
 {
     static const struct script_step steps[] = {{.op = SCRIPT_ACCEPT},
@@ -93,7 +77,7 @@ TEST(answers_of_every_framing)
                                                 {.op = SCRIPT_END}};
             struct answer a = {0};
 
-            get(steps, &client_bench_get, &a);
+            client_bench_script(steps, &client_bench_get, &a);
             EXPECT_STATUS(a.rc, OK);
             EXPECT_EQ_INT(a.phase, HTTP_CALL_END);
             EXPECT_EQ_U32(a.n_heads, 1);
@@ -296,7 +280,7 @@ TEST(pause_stops_reading_and_loses_nothing)
          {.op = SCRIPT_END}};
     struct answer a = {.pause_every = 1};
 
-    get(steps, &client_bench_get, &a);
+    client_bench_script(steps, &client_bench_get, &a);
     EXPECT_STATUS(a.rc, OK);
     EXPECT_EQ_SIZE(a.body.len, 3000000);
     client_bench_done(&a);

@@ -14,22 +14,6 @@
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
-/* One call against a script. */
-static void ask(const struct script_step *steps, const struct http_call_options *options,
-                struct answer *ret)
-{
-    struct script_peer peer;
-    struct client_bench b;
-
-    script_peer_start(&peer, steps);
-    client_bench_start(&b, peer.port, NULL);
-    client_bench_call(&b, ret, options);
-    client_bench_run(&b, 0);
-    client_bench_stop(&b);
-    script_peer_stop(&peer);
-    buf_done(&peer.got);
-}
-
 TEST(an_answer_cut_in_two_packets_anywhere)
 {
     char first[sizeof(CHUNKED)];
@@ -46,7 +30,7 @@ TEST(an_answer_cut_in_two_packets_anywhere)
 
         memcpy(first, CHUNKED, cut);
         first[cut] = '\0';
-        ask(steps, &client_bench_get, &a);
+        client_bench_script(steps, &client_bench_get, &a);
         EXPECT_STATUS(a.rc, OK);
         EXPECT_EQ_STR(buf_str(&a.body), STR("abcdef"));
         client_bench_done(&a);
@@ -70,7 +54,7 @@ TEST(an_answer_closed_anywhere_is_cut_off)
 
             memcpy(first, CHUNKED, cut);
             first[cut] = '\0';
-            ask(steps, &client_bench_get, &a);
+            client_bench_script(steps, &client_bench_get, &a);
             EXPECT_TRUE(a.rc == E_CLOSED || (how == 1 && a.rc == E_IO));
             EXPECT_TRUE(str_starts(STR("abcdef"), buf_str(&a.body)));
             if (how == 0) { // a reset may overtake what was sent
@@ -119,7 +103,7 @@ TEST(hostile_answers_are_refused)
                                             {.op = SCRIPT_END}};
         struct answer a = {0};
 
-        ask(steps, &client_bench_get, &a);
+        client_bench_script(steps, &client_bench_get, &a);
         EXPECT_STATUS(a.rc, list[i].rc);
         EXPECT_EQ_INT(a.phase, list[i].phase);
         EXPECT_CONTAINS(a.why, list[i].why);
@@ -141,7 +125,7 @@ TEST(interim_answers_without_end_are_refused)
     for (int i = 0; i < 20; i++) {
         n += (size_t)snprintf(bytes + n, sizeof(bytes) - n, "HTTP/1.1 102 Processing\r\n\r\n");
     }
-    ask(steps, &client_bench_get, &a);
+    client_bench_script(steps, &client_bench_get, &a);
     EXPECT_STATUS(a.rc, E_LIMIT);
     EXPECT_CONTAINS(a.why, "interim");
     client_bench_done(&a);
@@ -234,7 +218,7 @@ TEST(every_deadline_names_its_phase)
         q.first_byte_timeout_ms = list[i].first_ms;
         q.idle_timeout_ms = list[i].idle_ms;
         q.total_timeout_ms = list[i].total_ms;
-        ask(steps, &q, &a);
+        client_bench_script(steps, &q, &a);
         EXPECT_STATUS(a.rc, E_TIMEOUT);
         EXPECT_EQ_INT(a.phase, list[i].phase);
         EXPECT_CONTAINS(a.why, list[i].why);
@@ -256,7 +240,7 @@ TEST(a_dripping_answer_meets_the_total_deadline)
     memset(bytes + 19, 'x', sizeof(bytes) - 20);
     q.idle_timeout_ms = 60;
     q.total_timeout_ms = 120;
-    ask(steps, &q, &a);
+    client_bench_script(steps, &q, &a);
     EXPECT_STATUS(a.rc, E_TIMEOUT);
     EXPECT_TRUE(a.body.len > 0);
     client_bench_done(&a);
@@ -309,7 +293,7 @@ TEST(a_body_over_the_limit_ends_the_call)
     struct answer a = {0};
 
     q.body_bytes_max = 100000;
-    ask(steps, &q, &a);
+    client_bench_script(steps, &q, &a);
     EXPECT_STATUS(a.rc, E_LIMIT);
     EXPECT_EQ_INT(a.phase, HTTP_CALL_BODY);
     EXPECT_TRUE(a.body.len <= 100000);
@@ -332,7 +316,7 @@ TEST(an_early_answer_to_a_large_body_arrives)
 
     q.pieces = &piece;
     q.n_pieces = 1;
-    ask(steps, &q, &a);
+    client_bench_script(steps, &q, &a);
     EXPECT_STATUS(a.rc, OK);
     EXPECT_EQ_U32(a.status, 413);
     EXPECT_EQ_STR(buf_str(&a.body), STR("no"));
@@ -479,7 +463,7 @@ TEST(a_head_request_has_no_body_and_an_encoding_is_flagged)
     struct answer a = {0};
 
     q.method = STR("HEAD");
-    ask(steps, &q, &a);
+    client_bench_script(steps, &q, &a);
     EXPECT_STATUS(a.rc, OK);
     EXPECT_TRUE(a.encoded);
     EXPECT_EQ_SIZE(a.body.len, 0);
