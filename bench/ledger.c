@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "store/ledger.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -140,6 +141,19 @@ static void measure(struct ledger *l, uint64_t first, uint64_t n, uint64_t group
     printf(" %.2f us |\n", (whole_s - loop_s) * 1e6 / (double)n);
 }
 
+static void drop_folder(const char *folder)
+{
+    DIR *d = opendir(folder);
+
+    for (struct dirent *e = d == NULL ? NULL : readdir(d); e != NULL; e = readdir(d)) {
+        (void)unlinkat(dirfd(d), e->d_name, 0); // "." and ".." refuse
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    (void)rmdir(folder);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t n = 200000;
@@ -179,5 +193,8 @@ int main(int argc, char **argv)
     ledger_close(l);
     printf("\ntwo plain writes of the records' sizes: %.2f us\n",
            plain_writes(folder, n) * 1e6 / (double)n);
+    if (argc <= 2) {
+        drop_folder(folder);
+    }
     return 0;
 }
