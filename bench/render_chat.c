@@ -24,7 +24,7 @@ static const char source[] =
     "{%- macro plain(content) -%}\n"
     "    {%- if content is string -%}\n"
     "        {{- content }}\n"
-    "    {%- elif content is iterable and content is not mapping -%}\n"
+    "    {%- elif content is sequence -%}\n"
     "        {%- for part in content -%}\n"
     "            {%- if part is mapping and part.type == 'text' -%}\n"
     "                {{- part.text }}\n"
